@@ -1,0 +1,1 @@
+"""The map from a need to the methods that serve it."""

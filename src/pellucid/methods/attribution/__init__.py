@@ -1,0 +1,1 @@
+"""Why this output for this input: scores per feature."""

@@ -1,0 +1,1 @@
+"""Methods whose query is a Judgement: how good is an answer?"""

@@ -1,0 +1,1 @@
+"""Pictures, pages and terminal views of results."""

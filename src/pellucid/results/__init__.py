@@ -1,0 +1,1 @@
+"""Results: data only, one class per kind."""

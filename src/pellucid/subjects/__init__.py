@@ -1,0 +1,1 @@
+"""Models of any kind behind one protocol."""

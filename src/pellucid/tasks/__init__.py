@@ -1,0 +1,1 @@
+"""What a model is for: preparation and its inverse, bounds, labels, features."""
