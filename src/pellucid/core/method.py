@@ -1,0 +1,241 @@
+"""The method contract: a frozen record of hyper-parameters with one call, ``(subject, query) -> Result``."""
+
+import dataclasses
+import functools
+import importlib
+import pkgutil
+import time
+import types
+import typing
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
+
+import annotated_types
+import torch
+
+from pellucid.core import meter
+from pellucid.core.content import by_content, digest
+from pellucid.core.errors import NotAnswerable, PellucidError, UsageError, nearest
+from pellucid.core.provenance import Provenance
+from pellucid.core.query import Decision
+from pellucid.core.result import Result
+from pellucid.core.spec import Access, Point, Spec
+from pellucid.core.subject import Subject
+
+T = TypeVar("T")
+
+METHODS: dict[str, type] = {}
+
+
+@runtime_checkable
+class Method(Protocol):
+    """Anything that answers a query of a subject."""
+
+    spec: Spec
+
+    def __call__(self, subject: Subject, query: Any) -> Result: ...
+
+
+def method(cls: type[T]) -> type[T]:
+    """Register a method: freeze it, check its fields, compare it by content, and wrap its call with the contract."""
+    cls = by_content(dataclasses.dataclass(frozen=True, eq=False)(cls))
+    spec: Spec = cls.spec  # type: ignore[attr-defined]
+    if spec.id in METHODS and METHODS[spec.id].__qualname__ != cls.__qualname__:
+        raise UsageError(f"two methods are called {spec.id!r}")
+    _check_fields_on_creation(cls)
+    cls.__call__ = _contract(cls.__call__)  # type: ignore[operator, method-assign]
+    METHODS[spec.id] = cls
+    return cls
+
+
+def discover() -> dict[str, type]:
+    """Every method of the product by id, found by walking the packages of methods and metrics."""
+    for root in ("pellucid.methods", "pellucid.metrics"):
+        package = importlib.import_module(root)
+        for module in pkgutil.walk_packages(package.__path__, f"{root}."):
+            importlib.import_module(module.name)
+    return METHODS
+
+
+def query_type(cls: type) -> type:
+    """The query a method answers, read from the annotation of its call."""
+    return _signature(cls)["query"]
+
+
+def result_type(cls: type) -> type:
+    """The kind of result a method gives, read from the annotation of its call."""
+    return _signature(cls)["return"]
+
+
+def fields_of(method: Any) -> dict[str, Any]:
+    """The hyper-parameters of a method as plain data; nested methods and rules by their own fields."""
+    return {f.name: _plain(getattr(method, f.name)) for f in dataclasses.fields(method)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Method) and dataclasses.is_dataclass(value):
+        return {"method": value.spec.id, **fields_of(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"rule": type(value).__name__, **fields_of(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_plain(entry) for entry in value)
+    return value
+
+
+@functools.cache
+def _signature(cls: type) -> dict[str, Any]:
+    return get_type_hints(inner_call(cls))
+
+
+def inner_call(cls: type) -> Any:
+    """The call as the method's author wrote it, without the contract around it."""
+    return cls.__call__.__wrapped__  # type: ignore[attr-defined]
+
+
+def _contract(call: Any) -> Any:
+    @functools.wraps(call)
+    def answer(self: Any, subject: Subject, query: Any) -> Result:
+        _check_applicable(self, subject, query)
+        started = time.process_time()
+        with meter.metered() as passes:
+            try:
+                result = call(self, subject, query)
+            except PellucidError as error:
+                raise type(error)(_restated(error, self, subject)) from error
+        seconds = time.process_time() - started
+        return _with_provenance(result, self, subject, query, passes, seconds)
+
+    return answer
+
+
+def _restated(error: PellucidError, method: Any, subject: Subject) -> str:
+    text = str(error)
+    context = f"{method.spec.id} on {subject.name}"
+    return text if text.startswith(method.spec.id) or " on " + subject.name in text else f"{context}: {text}"
+
+
+def _with_provenance(
+    result: Result, method: Any, subject: Subject, query: Any, passes: meter.Meter, seconds: float
+) -> Result:
+    evaluations = passes.evaluations()
+    tensor = next((v for v in vars(result).values() if isinstance(v, torch.Tensor) and v.is_floating_point()), None)
+    provenance = Provenance(
+        method=method.spec.id,
+        fields=fields_of(method),
+        subject=subject.name,
+        subject_fingerprint=subject.fingerprint,
+        query_fingerprint=digest(query),
+        device=str(getattr(subject, "device", "cpu")),
+        dtype=str(tensor.dtype).removeprefix("torch.") if tensor is not None else "none",
+        cost={**{unit: float(number) for unit, number in evaluations.items()}, "cpu_seconds": seconds},
+    )
+    changes: dict[str, Any] = {"provenance": provenance, "query": query}
+    if any(f.name == "evaluations" for f in dataclasses.fields(result)):
+        changes["evaluations"] = evaluations
+    return dataclasses.replace(result, **changes)
+
+
+def why_not(cls: Any, subject: Subject) -> str | None:
+    """The reason why a method cannot be asked of a subject, or None where it can."""
+    spec: Spec = cls.spec
+    missing = spec.access - subject.offers
+    if missing:
+        offered = ", ".join(sorted(subject.offers))
+        return f"needs {', '.join(sorted(missing))}; this subject offers {offered} only"
+    absent = spec.structure - subject.structure
+    if absent:
+        return f"needs {', '.join(sorted(absent))}, which this subject does not have"
+    if subject.task.modality not in spec.modalities:
+        return f"does not apply to inputs of kind {subject.task.modality.value}"
+    return None
+
+
+def _check_applicable(method: Any, subject: Subject, query: Any) -> None:
+    spec: Spec = method.spec
+    if not isinstance(subject, Subject):
+        raise UsageError(f"{spec.id} asks a subject, not a {type(subject).__name__}; wrap it: pellucid.wrap(model)")
+    expected = query_type(type(method))
+    if not isinstance(query, expected):
+        wanted = getattr(expected, "__name__", str(expected))
+        raise UsageError(f"{spec.id} answers a {wanted}, not a {type(query).__name__}")
+    reason = why_not(method, subject)
+    if reason is not None:
+        instead = f" Ask: {', '.join(spec.alternatives)}" if spec.alternatives else ""
+        raise NotAnswerable(f"{spec.id} on {subject.name}: {spec.id} {reason}.{instead}")
+    if isinstance(query, Decision) and query.at != "input" and Point.LAYER not in spec.points:
+        raise NotAnswerable(f"{spec.id} on {subject.name}: it answers at the input only, not at {query.at!r}")
+    if isinstance(query, Decision) and query.at != "input" and Access.ACTIVATIONS not in subject.offers:
+        raise NotAnswerable(f"{spec.id} on {subject.name}: this subject has no layers to read; ask at the input")
+
+
+def _check_fields_on_creation(cls: type) -> None:
+    hints: dict[str, Any] = {}
+
+    def check(self: Any) -> None:
+        if not hints:
+            hints.update(get_type_hints(cls, include_extras=True))
+        for entry in dataclasses.fields(self):
+            check_value(f"{self.spec.id}({entry.name}=…)", getattr(self, entry.name), hints[entry.name])
+        if own is not None:
+            own(self)
+
+    own = cls.__dict__.get("__post_init__")
+    cls.__post_init__ = check  # type: ignore[attr-defined]
+
+
+def check_value(what: str, value: Any, hint: Any) -> None:
+    """Raise ``UsageError`` where a value does not fit its annotation or the bounds in it."""
+    bounds: tuple[Any, ...] = ()
+    if get_origin(hint) is typing.Annotated:
+        hint, *extras = get_args(hint)
+        bounds = tuple(extras)
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if not any(_fits(value, option) for option in options):
+        choices = [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
+        if choices and isinstance(value, str):
+            raise UsageError(f"{what} got {value!r}: {nearest(value, map(str, choices))}")
+        names = " or ".join(_name(option) for option in options)
+        raise UsageError(f"{what} got {value!r} ({type(value).__name__}); it takes {names}")
+    for bound in bounds:
+        if isinstance(bound, annotated_types.BaseMetadata) and isinstance(value, int | float):
+            _check_bound(what, value, bound)
+
+
+def _check_bound(what: str, value: float, bound: Any) -> None:
+    holds, sign, limit = True, "", None
+    match bound:
+        case annotated_types.Ge(ge=limit):
+            holds, sign = value >= limit, "≥"
+        case annotated_types.Gt(gt=limit):
+            holds, sign = value > limit, ">"
+        case annotated_types.Le(le=limit):
+            holds, sign = value <= limit, "≤"
+        case annotated_types.Lt(lt=limit):
+            holds, sign = value < limit, "<"
+    if not holds:
+        raise UsageError(f"{what} got {value!r}; it must be {sign} {limit}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if hint is Any:
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if origin is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin is typing.Annotated:
+        return _fits(value, get_args(hint)[0])
+    target = origin or hint
+    return isinstance(value, target) if isinstance(target, type) else True
+
+
+def _name(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(repr(choice) for choice in get_args(hint))
+    return getattr(hint, "__name__", str(hint))
