@@ -1,0 +1,98 @@
+"""How much goes through a model at once: a byte budget, back-off when memory runs out, and equal bits on request."""
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from pellucid.core.errors import SubjectFailed
+from pellucid.core.meter import report
+from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.targets import Target
+
+_budget: contextvars.ContextVar[int] = contextvars.ContextVar("budget", default=512 * 1024 * 1024)
+_padded: contextvars.ContextVar[bool] = contextvars.ContextVar("padded", default=False)
+
+
+@contextlib.contextmanager
+def byte_budget(size: int) -> Iterator[None]:
+    """Let batches inside use about this many bytes of activations."""
+    token = _budget.set(size)
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+@contextlib.contextmanager
+def deterministic() -> Iterator[None]:
+    """Pad every physical batch inside to one size, so that equal examples give equal bits whatever their neighbours."""
+    token = _padded.set(True)
+    try:
+        yield
+    finally:
+        _padded.reset(token)
+
+
+def examples_within_budget(bytes_per_example: int, largest: int = 64) -> int:
+    """How many examples of this size fit the byte budget, at least one."""
+    return max(1, min(largest, _budget.get() // max(bytes_per_example, 1)))
+
+
+def in_batches(total: int, size: int, work: Callable[[slice], Tensor], what: str = "") -> Tensor:
+    """Concatenate ``work(slice)`` over ``total`` rows; where memory runs out the batch is halved and asked again."""
+    parts: list[Tensor] = []
+    done = 0
+    while done < total:
+        rows = slice(done, min(done + size, total))
+        try:
+            parts.append(work(rows))
+        except (RuntimeError, MemoryError, SubjectFailed) as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            size = max(1, size // 2)
+            continue
+        done = rows.stop
+        if what:
+            report(done, total, what)
+    return torch.cat(parts)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what caused it, says that memory ran out."""
+    text = str(error).lower()
+    known = "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or known:
+        return True
+    return error.__cause__ is not None and out_of_memory(error.__cause__)
+
+
+def evaluate(
+    subject: Subject,
+    inputs: Inputs,
+    target: Target,
+    rows: Tensor,
+    perturbed: Callable[[slice], Tensor],
+    what: str = "",
+) -> Tensor:
+    """The explained quantity of ``len(rows)`` perturbed examples: ``[len(rows)]``, float64, on the CPU.
+
+    ``rows[i]`` is the example that perturbation ``i`` starts from; ``perturbed(slice)`` makes those points,
+    ``[n, …point]``. Nothing larger than one batch is ever held.
+    """
+    size = subject.batch_size(inputs)
+
+    def work(part: slice) -> Tensor:
+        index = rows[part]
+        point = perturbed(part)
+        short = size - len(index) if _padded.get() else 0
+        if short > 0:
+            index = torch.cat([index, index[-1:].expand(short)])
+            point = torch.cat([point, point[-1:].expand(short, *point.shape[1:])])
+        run = subject.run(inputs.rows(index).at(point), capture=target.capture)
+        values = target.rows(index)(run)
+        return values[: len(values) - short].double() if short > 0 else values.double()
+
+    return in_batches(len(rows), size, work, what)

@@ -1,0 +1,60 @@
+"""Gradients of the explained quantity at the input or at a layer, in batches, nothing left on the model."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pellucid.core import meter
+from pellucid.core.errors import NotAnswerable
+from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.targets import Target
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Values ``[batch]``, and gradient and activation ``[batch, …point]`` at the point."""
+
+    values: Tensor
+    gradient: Tensor
+    point: Tensor
+
+
+def gradients(
+    subject: Subject, inputs: Inputs, target: Target, at: str = "input", replaced: Tensor | None = None
+) -> Gradients:
+    """Differentiate the explained quantity with respect to the point; a layer's value may be ``replaced``."""
+    size = max(1, subject.batch_size(inputs) // 2)
+    parts = []
+    for start in range(0, len(inputs), size):
+        part = slice(start, start + size)
+        given = None if replaced is None else replaced[part]
+        parts.append(_one_batch(subject, inputs.rows(part), target.rows(part), at, given))
+    return Gradients(*(torch.cat([getattr(part, name) for part in parts]) for name in ("values", "gradient", "point")))
+
+
+def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replaced: Tensor | None) -> Gradients:
+    with torch.enable_grad():
+        if at == "input":
+            point = inputs.value.detach().clone().requires_grad_()
+            run = subject.run(inputs.at(point), capture=target.capture, differentiable=True)
+        elif replaced is not None:
+            point = replaced.detach().clone().requires_grad_()
+            run = subject.run(inputs, capture=target.capture, replace={at: point}, differentiable=True)
+        else:
+            entry = inputs.at(inputs.value.detach().clone().requires_grad_())
+            run = subject.run(entry, capture=(*target.capture, at), differentiable=True)
+            point = run.activations[at]
+        values = target(run)
+        if not values.requires_grad:
+            raise NotAnswerable(f"the score of {subject.name} does not depend differentiably on {at!r}")
+        (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
+    meter.count(backward=len(inputs))
+    if gradient is None:
+        raise NotAnswerable(f"the score of {subject.name} does not depend on {at!r}")
+    return Gradients(values.detach().cpu(), _settled(gradient), _settled(point))
+
+
+def _settled(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

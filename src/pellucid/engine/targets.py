@@ -1,0 +1,188 @@
+"""Which number is explained: target, foil and quantity of a decision, resolved once for every method."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.core.errors import BadInput, NotAnswerable, UsageError, nearest
+from pellucid.core.query import Decision, Unit
+from pellucid.core.subject import Inputs, OutputKind, Run, Subject
+
+
+@dataclass(frozen=True)
+class Target:
+    """A resolved question: ``index`` and ``foil`` are ``[batch, k]`` indices into the trailing axes of the scores.
+
+    Calling it turns the runs of perturbed examples into the explained quantity, one number per example. ``scores`` are
+    those of the plain inputs where they had to be computed to find the target, else None.
+    """
+
+    of: str | Unit
+    output: OutputKind
+    index: Tensor | None
+    foil: Tensor | None
+    labels: tuple[str, ...]
+
+    @property
+    def capture(self) -> tuple[str, ...]:
+        """The layer that must be captured to read the quantity, if any."""
+        return (self.of.layer,) if isinstance(self.of, Unit) and self.of.layer is not None else ()
+
+    def rows(self, rows: Tensor | slice) -> "Target":
+        """The same question about some of the examples, or about repeated ones."""
+        index = None if self.index is None else self.index[rows]
+        foil = None if self.foil is None else self.foil[rows]
+        return Target(self.of, self.output, index, foil, self.labels)
+
+    def __call__(self, run: Run) -> Tensor:
+        """The explained quantity of each example in ``run``: ``[batch]``, differentiable where the run is."""
+        if isinstance(self.of, Unit):
+            return _unit(run.activations[self.capture[0]], self.of)
+        assert self.index is not None
+        value = self._quantity(run.scores, self.index)
+        return value if self.foil is None else value - self._quantity(run.scores, self.foil)
+
+    def _quantity(self, scores: Tensor, index: Tensor) -> Tensor:
+        rows = torch.arange(len(scores), device=scores.device)
+        index = index.to(scores.device)
+        at_position = scores[(rows, *index[:, :-1].unbind(1))] if index.shape[1] > 1 else scores
+        classes = index[:, -1]
+        match self.of:
+            case "score" | "logit":
+                return at_position[rows, classes]
+            case "probability":
+                return self._log_probability(at_position, rows, classes).exp()
+            case "log-probability":
+                return self._log_probability(at_position, rows, classes)
+            case _:
+                return -self._log_probability(at_position, rows, classes)
+
+    def _log_probability(self, scores: Tensor, rows: Tensor, classes: Tensor) -> Tensor:
+        if self.output == "probabilities":
+            return scores[rows, classes].clamp(min=torch.finfo(scores.dtype).tiny).log()
+        if scores.shape[-1] == 1:
+            return torch.nn.functional.logsigmoid(scores[:, 0])
+        return scores.log_softmax(-1)[rows, classes]
+
+    def public(self, index: Tensor | None) -> Tensor | None:
+        """Indices as results show them: ``[batch]`` for plain classes, ``[batch, k]`` with positions."""
+        return None if index is None else index[:, 0] if index.shape[1] == 1 else index
+
+
+def resolve(subject: Subject, inputs: Inputs, query: Decision) -> Target:
+    """Resolve target and foil of ``query`` for every example; the predicted class where no target is named."""
+    output, labels = subject.task.output, subject.task.labels or ()
+    if isinstance(query.of, Unit):
+        return Target(_checked_unit(subject, query.of), output, None, None, labels)
+    _check_quantity(subject, query.of)
+    scores = subject.run(inputs).scores
+    shape = tuple(scores.shape[1:])
+    index = _resolve_index(query.target, scores, inputs, labels, subject, "target")
+    foil = None
+    if query.foil is not None:
+        foil = _resolve_index(query.foil, scores, inputs, labels, subject, "foil")
+        if foil.shape[1] < index.shape[1]:
+            foil = torch.cat([index[:, : index.shape[1] - 1], foil[:, -1:]], 1)
+        if bool((foil == index).all(1).any()):
+            raise UsageError(f"target and foil are the same output ({shape[-1]} outputs); name a different foil")
+    return Target(query.of, output, index, foil, labels)
+
+
+def class_index(word: str, labels: Sequence[str]) -> int:
+    """The index of a class named in full, by one of its comma-separated names, or by its number as text.
+
+    Raises ``UsageError`` with the nearest labels where none fits, or with the candidates where several do.
+    """
+    folded = word.strip().casefold()
+    for fits in (
+        lambda label: label.casefold() == folded,
+        lambda label: folded in [part.strip().casefold() for part in label.split(",")],
+    ):
+        found = [number for number, label in enumerate(labels) if fits(label)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            candidates = ", ".join(f"{number} ({labels[number]})" for number in found[:6])
+            raise UsageError(f"the label {word!r} is ambiguous: {candidates}; use the number")
+    if folded.lstrip("-").isdigit():
+        return int(folded)
+    raise UsageError(f"there is no class {word!r}; {nearest(word, labels)}")
+
+
+def _check_quantity(subject: Subject, of: str) -> None:
+    output = subject.task.output
+    if output == "value" and of not in ("score",):
+        raise NotAnswerable(f"{subject.name} answers with a value, which has no {of}; ask of='score'")
+    if output == "probabilities" and of == "logit":
+        raise NotAnswerable(f"{subject.name} answers with probabilities; ask of='log-probability' or of='score'")
+
+
+def _resolve_index(
+    wanted: Any, scores: Tensor, inputs: Inputs, labels: Sequence[str], subject: Subject, what: str
+) -> Tensor:
+    batch, shape = len(scores), tuple(scores.shape[1:])
+    if isinstance(wanted, Tensor):
+        wanted = wanted.tolist()
+    if isinstance(wanted, list):
+        if len(wanted) != batch:
+            raise UsageError(f"{len(wanted)} {what}s for {batch} examples; give one for all or one per example")
+        rows = [_one(entry, scores[row], inputs, row, labels, subject, what) for row, entry in enumerate(wanted)]
+    else:
+        rows = [_one(wanted, scores[row], inputs, row, labels, subject, what) for row in range(batch)]
+    for row in rows:
+        if any(not -size <= number < size for number, size in zip(row, shape, strict=True)):
+            raise UsageError(f"{what} {tuple(row)} is outside the outputs {shape} of {subject.name}")
+    return torch.tensor([[n % size for n, size in zip(row, shape, strict=True)] for row in rows], dtype=torch.long)
+
+
+def _one(
+    wanted: Any, scores: Tensor, inputs: Inputs, row: int, labels: Sequence[str], subject: Subject, what: str
+) -> list[int]:
+    positions = scores.ndim - 1
+    if isinstance(wanted, tuple):
+        if len(wanted) != scores.ndim:
+            raise UsageError(f"{what} {wanted!r} has {len(wanted)} parts; {subject.name} has {scores.ndim} output axes")
+        *place, wanted = wanted
+        place = [int(number) for number in place]
+    else:
+        place = _last_position(inputs, row, scores) if positions else []
+    if isinstance(wanted, str):
+        return [*place, class_index(wanted, labels)]
+    if wanted is not None:
+        return [*place, int(wanted)]
+    if subject.task.output == "value" and scores.shape[-1] > 1:
+        named = f" ({', '.join(labels[:8])})" if labels else ""
+        raise UsageError(f"{subject.name} answers with {scores.shape[-1]} values{named}; name one as target")
+    at_place = scores[tuple(place)] if place else scores
+    return [*place, int(at_place.argmax())]
+
+
+def _last_position(inputs: Inputs, row: int, scores: Tensor) -> list[int]:
+    if scores.ndim > 2:
+        raise UsageError(f"outputs have positions {tuple(scores.shape[:-1])}: name a target (position…, class)")
+    if inputs.mask is None or inputs.mask.shape[1] != scores.shape[0]:
+        return [scores.shape[0] - 1]
+    real = inputs.mask[row].nonzero()
+    if not len(real):
+        raise BadInput("an example has no real position; give it some input")
+    return [int(real[-1])]
+
+
+def _checked_unit(subject: Subject, unit: Unit) -> Unit:
+    if unit.layer is None:
+        raise UsageError("a unit as `of` needs a layer: Unit(layer='block.3', index=0)")
+    if unit.index is None:
+        raise UsageError(f"a unit as `of` needs an index: Unit(layer={unit.layer!r}, index=0)")
+    return unit
+
+
+def _unit(activation: Tensor, unit: Unit) -> Tensor:
+    index = unit.index if isinstance(unit.index, tuple) else (unit.index,)
+    try:
+        chosen = activation[(slice(None), *index)]
+    except IndexError as error:
+        raise UsageError(f"unit {unit.index} is outside layer {unit.layer} {tuple(activation.shape[1:])}") from error
+    return chosen.flatten(1).mean(1) if chosen.ndim > 1 else chosen
