@@ -1,3 +1,81 @@
-"""Pellucid: a Subject is asked a Query by a Method and answers with a Result."""
+"""Pellucid: a Subject is asked a Query by a Method and answers with a Result.
+
+Names are imported when they are first used, so that importing the package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_NAMES = {
+    "load": "pellucid.subjects.loading",
+    "wrap": "pellucid.subjects.wrapping",
+    "explain": "pellucid.reports.explaining",
+    "build": "pellucid.guide.catalogue",
+    "catalogue": "pellucid.guide.catalogue",
+    "byte_budget": "pellucid.engine.batching",
+    "deterministic": "pellucid.engine.batching",
+    "Decision": "pellucid.core.query",
+    "Unit": "pellucid.core.query",
+    "Code": "pellucid.core.query",
+    "Representation": "pellucid.core.query",
+    "Pair": "pellucid.core.query",
+    "Concepts": "pellucid.core.query",
+    "Training": "pellucid.core.query",
+    "Population": "pellucid.core.query",
+    "Judgement": "pellucid.core.query",
+    "Fit": "pellucid.core.query",
+    "Result": "pellucid.core.result",
+    "Attribution": "pellucid.results.attribution",
+    "Evaluation": "pellucid.results.evaluation",
+    "Report": "pellucid.results.report",
+    "Subject": "pellucid.core.subject",
+    "Inputs": "pellucid.core.subject",
+    "PellucidError": "pellucid.core.errors",
+    "NotAnswerable": "pellucid.core.errors",
+    "BadInput": "pellucid.core.errors",
+    "UsageError": "pellucid.core.errors",
+}
+_MODULES = ("tasks", "methods", "metrics")
+
+__all__ = ["__version__", *_NAMES, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"pellucid.{name}")
+    raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from pellucid import methods, metrics, tasks
+    from pellucid.core.errors import BadInput, NotAnswerable, PellucidError, UsageError
+    from pellucid.core.query import (
+        Code,
+        Concepts,
+        Decision,
+        Fit,
+        Judgement,
+        Pair,
+        Population,
+        Representation,
+        Training,
+        Unit,
+    )
+    from pellucid.core.result import Result
+    from pellucid.core.subject import Inputs, Subject
+    from pellucid.engine.batching import byte_budget, deterministic
+    from pellucid.guide.catalogue import build, catalogue
+    from pellucid.reports.explaining import explain
+    from pellucid.results.attribution import Attribution
+    from pellucid.results.evaluation import Evaluation
+    from pellucid.results.report import Report
+    from pellucid.subjects.loading import load
+    from pellucid.subjects.wrapping import wrap

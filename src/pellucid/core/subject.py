@@ -135,6 +135,9 @@ class Task(Protocol):
     def prepare(self, raw: Any) -> Inputs:
         """Raw input, a list of raw inputs, or tensors in the model's own space, as ``Inputs``."""
 
+    def example(self) -> Inputs | None:
+        """Some valid inputs, to measure a model with; None where their shape is not known."""
+
     def bounds(self, inputs: Inputs) -> tuple[Tensor, Tensor] | None:
         """The lowest and highest value an element of the point can take, broadcastable to it; None if unbounded."""
 

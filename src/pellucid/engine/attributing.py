@@ -1,0 +1,60 @@
+"""From scores to an attribution: padding is zero, features are named, the question is on record."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.core.query import Decision
+from pellucid.core.subject import Features, Inputs, Subject
+from pellucid.engine.perturb import grouping
+from pellucid.engine.targets import Target
+from pellucid.results.attribution import Attribution
+
+
+def attribution(
+    subject: Subject,
+    inputs: Inputs,
+    query: Decision,
+    target: Target,
+    scores: Tensor,
+    values: Tensor,
+    features: Features | None = None,
+    **trust: Any,
+) -> Attribution:
+    """An ``Attribution`` of ``scores`` (in the shape of the point) for ``values`` ``[batch]``.
+
+    ``features`` default to the finest grouping a person can read: words, columns, positions, pixels; at a layer the
+    channels. ``trust`` are the further fields of the result.
+    """
+    at_input = query.at == "input"
+    mask = inputs.mask if at_input else None
+    if mask is not None:
+        scores = torch.where(mask.view(*mask.shape, *[1] * (scores.ndim - mask.ndim)), scores, torch.zeros_like(scores))
+    if features is None:
+        features = readable_features(subject, inputs) if at_input else _channels(scores)
+    return Attribution(
+        scores=scores,
+        value=values,
+        features=features,
+        at=query.at,
+        target=target.public(target.index),
+        foil=target.public(target.foil),
+        labels=tuple(target.labels),
+        mask=mask,
+        notes=tuple(note for origin in inputs.origins for note in origin.notes),
+        **trust,
+    )
+
+
+def readable_features(subject: Subject, inputs: Inputs) -> Features:
+    """Words, columns, positions, pixels or elements: the first of these that the task offers."""
+    offered = subject.task.groupings()
+    finest = next((name for name in ("words", "columns", "positions", "pixels") if name in offered), "elements")
+    return grouping(subject, inputs, finest)
+
+
+def _channels(scores: Tensor) -> Features:
+    channels = torch.arange(scores.shape[1]).view(1, -1, *[1] * (scores.ndim - 2)) if scores.ndim > 1 else None
+    segments = torch.zeros_like(scores, dtype=torch.long) if channels is None else channels
+    return Features("channel", segments.expand(len(scores), *segments.shape[1:]))

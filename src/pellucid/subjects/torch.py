@@ -1,0 +1,259 @@
+"""A torch module as a subject: read with hooks that are gone afterwards, run in eval mode, left as it was."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.core import meter
+from pellucid.core.content import digest
+from pellucid.core.errors import PellucidError, SubjectFailed, UsageError, nearest
+from pellucid.core.spec import Access, Structure
+from pellucid.core.subject import Inputs, Layer, Run, Task
+from pellucid.engine.batching import examples_within_budget, in_batches, out_of_memory
+from pellucid.engine.prepare import prepared
+
+_KINDS = {
+    Structure.CONVOLUTION: (nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    Structure.RELU: (nn.ReLU, nn.ReLU6),
+    Structure.ATTENTION: (nn.MultiheadAttention,),
+    Structure.RECURRENCE: (nn.RNNBase, nn.RNNCellBase),
+}
+
+Output = Callable[[Any], Tensor] | str | int | None
+
+
+class TorchSubject:
+    """Any ``nn.Module``. ``output`` picks the score tensor out of what the module returns (a key, an index, a function)."""
+
+    def __init__(
+        self, module: nn.Module, task: Task, *, name: str = "model", output: Output = None, device: Any = None
+    ) -> None:
+        self.name, self.task = name, task
+        self._module, self._output = module, output
+        self._device = None if device is None else torch.device(device)
+        self._fingerprint: tuple[Any, str] | None = None
+        self._prepared: tuple[Any, nn.Module] | None = None
+        self._sizes: dict[tuple[int, ...], int] = {}
+
+    @property
+    def offers(self) -> frozenset[Access]:
+        return frozenset({Access.OUTPUTS, Access.GRADIENTS, Access.ACTIVATIONS, Access.WEIGHTS})
+
+    @property
+    def structure(self) -> frozenset[Structure]:
+        modules = list(self._module.modules())
+        found = {kind for kind, types in _KINDS.items() if any(isinstance(module, types) for module in modules)}
+        if any("attention" in type(module).__name__.lower() for module in modules):
+            found.add(Structure.ATTENTION)
+        if self.task.output != "value":
+            found.add(Structure.CLASS_SCORES)
+        return frozenset(found)
+
+    @property
+    def module(self) -> nn.Module:
+        return self._module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module lives, or where its owner wants it to run."""
+        if self._device is not None:
+            return self._device
+        return next((tensor.device for tensor in self._tensors()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the module's parameters."""
+        return next((t.dtype for t in self._tensors() if t.is_floating_point()), torch.get_default_dtype())
+
+    @property
+    def fingerprint(self) -> str:
+        state = self._state()
+        if self._fingerprint is None or self._fingerprint[0] != state:
+            weights = {name: tensor for name, tensor in self._named_tensors()}
+            self._fingerprint = (state, digest([repr(self._module), weights, self.task.describe()]))
+        return self._fingerprint[1]
+
+    def prepare(self, raw: Any) -> Inputs:
+        return raw if isinstance(raw, Inputs) else self.task.prepare(raw)
+
+    def scores(self, inputs: Any) -> Tensor:
+        inputs = self.prepare(inputs)
+        return in_batches(len(inputs), self.batch_size(inputs), lambda rows: self.run(inputs.rows(rows)).scores)
+
+    def run(
+        self,
+        inputs: Inputs,
+        *,
+        capture: Sequence[str] = (),
+        replace: Mapping[str, Tensor] | None = None,
+        differentiable: bool = False,
+        original: bool = False,
+    ) -> Run:
+        tensors = {name: self._placed(tensor) for name, tensor in inputs.tensors.items()}
+        watched = bool(capture or replace)
+        module = self._module if differentiable or original or watched else self._fast(tensors)
+        meter.count(forward=len(inputs))
+        with _evaluating(module), self._hooks(capture, replace or {}, differentiable) as captured:
+            with torch.set_grad_enabled(differentiable):
+                scores = self._call(module, tensors)
+        missing = [name for name in capture if name not in captured]
+        if missing:
+            raise UsageError(f"layer {missing[0]!r} is not called in this pass, so it cannot be captured")
+        return Run(self._settled(scores, differentiable, len(inputs)), captured)
+
+    def layers(self) -> tuple[Layer, ...]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        calls: Counter[str] = Counter()
+
+        def see(name: str, output: Any) -> None:
+            calls[name] += 1
+            if isinstance(output, Tensor):
+                shapes.setdefault(name, tuple(output.shape[1:]))
+
+        example = self.task.example()
+        kinds = {name: type(module).__name__ for name, module in self._module.named_modules() if name}
+        if example is None:
+            return tuple(Layer(name, kind, None, 0) for name, kind in kinds.items())
+        hooks = [m.register_forward_hook(lambda m, i, o, n=n: see(n, o)) for n, m in self._module.named_modules() if n]
+        try:
+            self.run(example, original=True)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return tuple(Layer(name, kinds[name], shapes.get(name), count) for name, count in calls.items())
+
+    def batch_size(self, inputs: Inputs) -> int:
+        shape = tuple(inputs.value.shape[1:])
+        if shape not in self._sizes:
+            self._sizes[shape] = self._bytes_per_example(inputs.rows(slice(0, 1)))
+        return examples_within_budget(self._sizes[shape])
+
+    def _call(self, module: nn.Module, tensors: Mapping[str, Tensor]) -> Tensor:
+        try:
+            answer = module(next(iter(tensors.values()))) if len(tensors) == 1 else module(**tensors)
+        except PellucidError:
+            raise
+        except Exception as error:
+            shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
+            if out_of_memory(error):
+                raise SubjectFailed(f"{self.name} ran out of memory on {shapes}; use a smaller byte budget") from error
+            reason = (str(error).splitlines() or [""])[0]
+            raise SubjectFailed(f"{self.name} failed on {shapes}: {type(error).__name__}: {reason}") from error
+        return self._picked(answer)
+
+    def _picked(self, answer: Any) -> Tensor:
+        match self._output:
+            case None if isinstance(answer, Tensor):
+                scores = answer
+            case None if hasattr(answer, "logits"):
+                scores = answer.logits
+            case None:
+                kind = type(answer).__name__
+                raise UsageError(f"{self.name} returns a {kind}; say where its scores are: wrap(…, output=key or index)")
+            case str() | int():
+                scores = answer[self._output]
+            case _:
+                scores = self._output(answer)
+        if not isinstance(scores, Tensor) or scores.ndim == 0:
+            raise SubjectFailed(f"{self.name}: its scores must be a tensor [batch, outputs], not {type(scores).__name__}")
+        return scores[:, None] if scores.ndim == 1 else scores
+
+    def _settled(self, scores: Tensor, differentiable: bool, batch: int) -> Tensor:
+        if len(scores) != batch:
+            raise SubjectFailed(f"{self.name} answered {len(scores)} rows for {batch} examples; the first axis is the batch")
+        if not bool(scores.detach().isfinite().all()):
+            raise SubjectFailed(f"{self.name} answered NaN or infinite scores; check its weights and the preparation")
+        if differentiable:
+            return scores
+        scores = scores.detach().cpu()
+        return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        kind = self.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(device=self.device, dtype=kind)
+
+    def _fast(self, tensors: Mapping[str, Tensor]) -> nn.Module:
+        state = self._state()
+        if self._prepared is None or self._prepared[0] != state:
+            example = {name: tensor[:1] for name, tensor in tensors.items()}
+            with _evaluating(self._module):
+                self._prepared = (state, prepared(self._module, example, self._call))
+        return self._prepared[1]
+
+    @contextlib.contextmanager
+    def _hooks(
+        self, capture: Sequence[str], replace: Mapping[str, Tensor], differentiable: bool
+    ) -> Iterator[dict[str, Tensor]]:
+        captured: dict[str, Tensor] = {}
+        calls: Counter[str] = Counter()
+        wanted = {name.partition("#")[0] for name in (*capture, *replace)}
+        modules = dict(self._module.named_modules())
+        for name in wanted:
+            if not name or name not in modules:
+                raise UsageError(f"{self.name} has no layer {name!r}; {nearest(name, [n for n in modules if n])}")
+
+        def hook(name: str, output: Any) -> Any:
+            call = name if calls[name] == 0 else f"{name}#{calls[name]}"
+            calls[name] += 1
+            if call in replace:
+                return replace[call].to(output) if isinstance(output, Tensor) else replace[call]
+            if call not in capture:
+                return None
+            if not isinstance(output, Tensor):
+                raise UsageError(f"layer {call!r} returns a {type(output).__name__}, not a tensor; ask at a layer inside it")
+            # What runs on is a copy, so that a later in-place operation cannot change what was captured.
+            captured[call] = output if differentiable else output.detach().clone()
+            return output.clone() if differentiable else None
+
+        handles = [modules[n].register_forward_hook(lambda m, i, o, n=n: hook(n, o)) for n in sorted(wanted)]
+        try:
+            yield captured
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _bytes_per_example(self, inputs: Inputs) -> int:
+        total = 0
+
+        def add(output: Any) -> None:
+            nonlocal total
+            if isinstance(output, Tensor):
+                total += output.numel() * output.element_size()
+
+        leaves = [module for module in self._module.modules() if not list(module.children())]
+        hooks = [module.register_forward_hook(lambda m, i, o: add(o)) for module in leaves]
+        try:
+            self.run(inputs, original=True)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return max(total, inputs.value.numel() * inputs.value.element_size())
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield from self._module.parameters()
+        yield from self._module.buffers()
+
+    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self._module.named_parameters(remove_duplicate=False)
+        yield from self._module.named_buffers(remove_duplicate=False)
+
+    def _state(self) -> tuple[Any, ...]:
+        return tuple((tensor.data_ptr(), tensor._version) for tensor in self._tensors())
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    flags = [(child, child.training) for child in module.modules()]
+    for child, training in flags:
+        if training:
+            child.training = False
+    try:
+        yield
+    finally:
+        for child, training in flags:
+            if training:
+                child.training = True
