@@ -12,8 +12,8 @@ _NAMES = {
     "load": "pellucid.subjects.loading",
     "wrap": "pellucid.subjects.wrapping",
     "explain": "pellucid.reports.explaining",
-    "build": "pellucid.guide.catalogue",
-    "catalogue": "pellucid.guide.catalogue",
+    "build": "pellucid.core.catalogue",
+    "catalogue": "pellucid.core.catalogue",
     "byte_budget": "pellucid.engine.batching",
     "deterministic": "pellucid.engine.batching",
     "Decision": "pellucid.core.query",
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from pellucid.core.result import Result
     from pellucid.core.subject import Inputs, Subject
     from pellucid.engine.batching import byte_budget, deterministic
-    from pellucid.guide.catalogue import build, catalogue
+    from pellucid.core.catalogue import build, catalogue
     from pellucid.reports.explaining import explain
     from pellucid.results.attribution import Attribution
     from pellucid.results.evaluation import Evaluation

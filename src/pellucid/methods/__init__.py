@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from pellucid.guide.catalogue import names_of
+from pellucid.core.catalogue import names_of
 
 
 def __getattr__(name: str) -> Any:

@@ -243,8 +243,9 @@ def load_efficientnet_lite(variant: VariantName = "lite0") -> EfficientNetLite:
         raise UsageError(f"there is no EfficientNet {variant!r} here; {nearest(variant, VARIANTS)}")
     chosen = VARIANTS[variant]
     published = torch.load(io.BytesIO(chosen.weights.read()), map_location="cpu", weights_only=True)
-    network = EfficientNetLite(chosen)
-    network.load_state_dict({_renamed(name): tensor for name, tensor in published.items()})
+    with torch.device("meta"):  # Without initial values: these would draw from the caller's random numbers.
+        network = EfficientNetLite(chosen)
+    network.load_state_dict({_renamed(name): tensor for name, tensor in published.items()}, assign=True)
     return network.eval().requires_grad_(False)
 
 

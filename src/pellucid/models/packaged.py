@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -56,8 +57,9 @@ def read_packaged(path: Path, build: Callable[..., nn.Module]) -> Packaged:
     with safe_open(path, framework="pt") as stored:
         record = json.loads(stored.metadata()[_RECORD])
         tensors: dict[str, Tensor] = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    module = build(**record["metadata"]["architecture"])
-    module.load_state_dict(tensors)
+    with torch.device("meta"):  # Without initial values: these would draw from the caller's random numbers.
+        module = build(**record["metadata"]["architecture"])
+    module.load_state_dict(tensors, assign=True)
     module.eval().requires_grad_(False)
     return Packaged(
         module=module,

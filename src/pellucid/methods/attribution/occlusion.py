@@ -26,8 +26,8 @@ class Occlusion:
     """Each element scores the mean fall of the explained quantity over the windows that cover it.
 
     Windows start every ``stride`` elements along each axis of positions (rows and columns, words, columns of a table); the
-    last one along an axis is moved inside where the stride does not divide it, so that every element is covered. A window
-    takes all channels at once.
+    last one along an axis is cut off at the edge where the stride does not divide it, so that every element is covered. A
+    window takes all channels at once.
     """
 
     spec: ClassVar = Spec(
@@ -94,14 +94,11 @@ def _extent(wanted: Extent, sizes: tuple[int, ...], default: tuple[int, ...], wh
 
 
 def _boxes(sizes: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]) -> list[tuple[slice, ...]]:
-    starts = []
+    along = []
     for size, side, step in zip(sizes, window, stride, strict=True):
-        along = list(range(0, size - side + 1, step))
-        starts.append(along if along[-1] + side == size else [*along, size - side])
-    return [
-        tuple(slice(start, start + side) for start, side in zip(corner, window, strict=True))
-        for corner in itertools.product(*starts)
-    ]
+        steps = -(-(size - side) // step) + 1
+        along.append([slice(step * number, min(step * number + side, size)) for number in range(steps)])
+    return list(itertools.product(*along))
 
 
 def _index(ndim: int, axes: tuple[int, ...], box: tuple[slice, ...]) -> tuple[slice, ...]:
