@@ -37,7 +37,7 @@ class TorchSubject:
         self._device = None if device is None else torch.device(device)
         self._fingerprint: tuple[Any, str] | None = None
         self._prepared: tuple[Any, nn.Module] | None = None
-        self._sizes: dict[tuple[int, ...], int] = {}
+        self._sizes: dict[tuple[int, ...], tuple[int, int]] = {}
 
     @property
     def offers(self) -> frozenset[Access]:
@@ -130,7 +130,7 @@ class TorchSubject:
         shape = tuple(inputs.value.shape[1:])
         if shape not in self._sizes:
             self._sizes[shape] = self._bytes_per_example(inputs.rows(slice(0, 1)))
-        return examples_within_budget(self._sizes[shape])
+        return examples_within_budget(*self._sizes[shape])
 
     def _call(self, module: nn.Module, tensors: Mapping[str, Tensor]) -> Tensor:
         try:
@@ -216,13 +216,12 @@ class TorchSubject:
             for handle in handles:
                 handle.remove()
 
-    def _bytes_per_example(self, inputs: Inputs) -> int:
-        total = 0
+    def _bytes_per_example(self, inputs: Inputs) -> tuple[int, int]:
+        sizes = [inputs.value.numel() * inputs.value.element_size()]
 
         def add(output: Any) -> None:
-            nonlocal total
             if isinstance(output, Tensor):
-                total += output.numel() * output.element_size()
+                sizes.append(output.numel() * output.element_size())
 
         leaves = [module for module in self._module.modules() if not list(module.children())]
         hooks = [module.register_forward_hook(lambda m, i, o: add(o)) for module in leaves]
@@ -231,7 +230,7 @@ class TorchSubject:
         finally:
             for hook in hooks:
                 hook.remove()
-        return max(total, inputs.value.numel() * inputs.value.element_size())
+        return sum(sizes), max(sizes)
 
     def _tensors(self) -> Iterator[Tensor]:
         yield from self._module.parameters()
