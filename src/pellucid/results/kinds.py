@@ -2,5 +2,6 @@
 
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
+from pellucid.results.report import Report
 
-__all__ = ["Attribution", "Evaluation"]
+__all__ = ["Attribution", "Evaluation", "Report"]

@@ -1,0 +1,92 @@
+"""Heat maps over pictures, and where in the picture their evidence lies, in words and numbers."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from pellucid.render.colours import signed
+from pellucid.results.attribution import Attribution
+
+PLACES = (
+    "top left", "top centre", "top right",
+    "middle left", "centre", "middle right",
+    "bottom left", "bottom centre", "bottom right",
+)  # fmt: skip
+PERCENTILE = 99.5
+
+
+def is_picture(result: Attribution) -> bool:
+    """Whether the scores of a result lie on the pixels of a picture."""
+    return result.at == "input" and result.scores.ndim == 4 and min(result.scores.shape[2:]) > 1
+
+
+def plane(result: Attribution, example: int = 0) -> np.ndarray:
+    """One value per pixel ``[height, width]``: each region's own score where features are regions, else the sum over
+    channels."""
+    scores, segments = result.scores[example].double(), result.features.segments[example]
+    if result.features.kind in ("pixel", "element"):
+        return scores.sum(0).numpy()
+    values = result.by_feature()[example].double()
+    shown = values[segments.clamp(min=0)].masked_fill(segments < 0, 0.0)
+    return shown.expand_as(scores).mean(0).numpy()
+
+
+def limit(values: np.ndarray) -> float:
+    """What counts as full colour: the 99.5th percentile of the absolute values, at least the smallest positive number."""
+    return max(float(np.percentile(np.abs(values), PERCENTILE)), float(np.abs(values).max()) * 1e-6, 1e-30)
+
+
+def overlay(values: np.ndarray, picture: Image.Image | None, box: tuple[int, int, int, int] | None = None) -> Image.Image:
+    """A map over a pale grey version of the picture, at the picture's own size; on white where there is no picture.
+
+    ``box`` is the part of the picture that the network saw; the rest is shown without colour.
+    """
+    scaled = values / limit(values)
+    if picture is None:
+        side = max(1, 336 // max(values.shape))
+        return Image.fromarray(signed(scaled)).resize((values.shape[1] * side, values.shape[0] * side), Image.Resampling.NEAREST)
+    left, top, right, bottom = box or (0, 0, *picture.size)
+    grown = Image.fromarray(scaled.astype(np.float32)).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+    full = np.zeros((picture.height, picture.width), dtype=np.float32)
+    full[top:bottom, left:right] = np.asarray(grown)
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)[:, :, None] / 255
+    return Image.fromarray((signed(full) * (0.45 + 0.55 * grey)).round().astype(np.uint8))
+
+
+def places(values: np.ndarray) -> list[dict[str, float | str]]:
+    """The share of all positive and of all negative score in each ninth of the map."""
+    rows, columns = (np.arange(size) * 3 // size for size in values.shape)
+    ninth = rows[:, None] * 3 + columns[None]
+    positive = np.bincount(ninth.ravel(), np.clip(values, 0, None).ravel(), 9)
+    negative = np.bincount(ninth.ravel(), np.clip(-values, 0, None).ravel(), 9)
+    totals = [max(float(side.sum()), 1e-30) for side in (positive, negative)]
+    return [
+        {"place": place, "for": float(positive[i]) / totals[0], "against": float(negative[i]) / totals[1]}
+        for i, place in enumerate(PLACES)
+    ]
+
+
+def png(picture: Image.Image, largest: int = 448) -> bytes:
+    """The picture as PNG, no side longer than ``largest`` pixels."""
+    shown = picture.copy()
+    shown.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def jpeg(picture: Image.Image, largest: int = 448) -> bytes:
+    """The picture as JPEG, no side longer than ``largest`` pixels: for photographs and maps over them."""
+    shown = picture.convert("RGB")
+    shown.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shown.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def data_uri(content: bytes) -> str:
+    """Picture bytes as an inline address."""
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
