@@ -10,7 +10,7 @@ from torch import Tensor
 from pellucid.core.errors import UsageError
 from pellucid.core.files import SUFFIX, write_bytes
 from pellucid.core.record import record
-from pellucid.core.result import Result, page
+from pellucid.core.result import Result
 from pellucid.core.subject import Origin
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
@@ -60,8 +60,7 @@ class Report(Result):
 
     def html(self) -> str:
         """One self-contained page: no script, nothing loaded from elsewhere."""
-        self._repr_html_()
-        return page(self)
+        return self._repr_html_()
 
     def name(self, output: int) -> str:
         """The label of an output."""

@@ -1,0 +1,75 @@
+"""Results as static HTML and as pictures; registers both for every kind, so that a result can show itself anywhere."""
+
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from pellucid.core.catalogue import entry
+from pellucid.core.errors import BadInput
+from pellucid.core.result import page, plot
+from pellucid.core.subject import Origin
+from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
+from pellucid.render.charts import bars_picture
+from pellucid.render.fragments import STYLE, evaluation_fragment, figure, heading_of, table_beside, trust_facts
+from pellucid.render.heatmap import is_picture, overlay, plane
+from pellucid.results.attribution import Attribution
+from pellucid.results.evaluation import Evaluation
+from pellucid.tasks.pictures import open_picture
+
+_BARS = 15
+
+
+@plot.register
+def _(result: Attribution, example: int = 0, picture: Any = None) -> Image.Image:
+    """The heat map over ``picture`` (by default the one that was asked about), or bars of the strongest features."""
+    if is_picture(result):
+        return overlay(plane(result, example), _background(result, example, picture))
+    scores = result.by_feature()[example]
+    order = scores.abs().argsort(descending=True, stable=True)[:_BARS].tolist()
+    rows = [(result.label(example, number), float(scores[number])) for number in order]
+    return bars_picture(rows, f"{heading_of(result)}: {result.question(example)}")
+
+
+@plot.register
+def _(result: Evaluation) -> Image.Image:
+    rows = [(row["answer"], row["value"]) for row in result.table()]
+    return bars_picture(rows, result.metric)
+
+
+@page.register
+def _(result: Attribution) -> str:
+    parts = []
+    for example in range(len(result)):
+        origin = Origin(_background(result, example, None) if is_picture(result) else _text(result, example))
+        parts.append(
+            f"<section class='card'><h3>{escape(heading_of(result))}: {escape(result.question(example))}</h3>"
+            f"{figure(result, example, origin)}{table_beside(result, example, origin)}{trust_facts(result, example)}</section>"
+        )
+    caveat = "" if result.provenance is None else entry(result.provenance.method)["caveat"]
+    return f"<div class='pellucid'><style>{STYLE}</style>{''.join(parts)}<p class='caveat'>{escape(caveat)}</p></div>"
+
+
+@page.register
+def _(result: Evaluation) -> str:
+    return f"<div class='pellucid'><style>{STYLE}</style>{evaluation_fragment(result)}</div>"
+
+
+def _background(result: Attribution, example: int, picture: Any) -> Image.Image | None:
+    asked = getattr(result.query, "inputs", None)
+    source = picture if picture is not None else asked[example] if isinstance(asked, list | tuple) else asked
+    if source is None or hasattr(source, "detach"):
+        return None
+    try:
+        return open_picture(source)[0]
+    except BadInput:
+        if picture is not None:
+            raise
+        return None
+
+
+def _text(result: Attribution, example: int) -> Any:
+    asked = getattr(result.query, "inputs", None)
+    source = asked[example] if isinstance(asked, list | tuple) else asked
+    return source if isinstance(source, str) else None
+

@@ -1,0 +1,188 @@
+"""The page of a report: one self-contained document that a newcomer can read from top to bottom, and print."""
+
+import io
+import math
+import shlex
+from html import escape
+
+from PIL import Image
+
+from pellucid.core.catalogue import entry
+from pellucid.core.result import page
+from pellucid.core.subject import Origin
+from pellucid.render.charts import bar, legend
+from pellucid.render.fragments import (
+    STYLE,
+    evaluation_fragment,
+    figure,
+    heading_of,
+    items,
+    shown_input,
+    table_beside,
+    trust_facts,
+)
+from pellucid.results.attribution import Attribution
+from pellucid.results.report import Report
+
+_SCOPES = {
+    "transparency": (150, 105),
+    "translatability": (290, 105),
+    "decomposability": (150, 195),
+    "explainability": (290, 195),
+}
+
+
+@page.register
+def _(report: Report) -> str:
+    origin = _origin(report)
+    parts = [
+        _header(report, origin),
+        _panel(report.panel, origin, "What the network looked at", _panel_words(report)),
+        _contrast(report, origin),
+        _evaluation(report),
+        _map(report),
+        _refused(report),
+        _provenance(report),
+    ]
+    title = escape(report.title)
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
+        f"content='width=device-width,initial-scale=1'><title>{title}</title><style>body{{margin:0}}{STYLE}</style></head>"
+        f"<body><main class='pellucid'>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def _origin(report: Report) -> Origin | None:
+    if report.shown is not None:
+        return report.shown
+    if isinstance(report.kept, bytes):
+        picture = Image.open(io.BytesIO(report.kept)).convert("RGB")
+        return Origin(picture, "picture", None, (0, 0, *picture.size))
+    return None if report.kept is None else Origin(report.kept)
+
+
+def _header(report: Report, origin: Origin | None) -> str:
+    rows = []
+    for row in report.top():
+        probability = row["probability"]
+        share = "" if probability is None else f"<td class='n'>{probability:.1%}</td><td>{bar(probability)}</td>"
+        rows.append(f"<tr><th scope='row'>{escape(row['label'])}</th><td class='n'>{row['score']:.3f}</td>{share}</tr>")
+    head = "" if report.probabilities is None else "<th class='n'>probability</th><th></th>"
+    return (
+        f"<p class='small'>Pellucid · {escape(report.subject)}</p><h1>{escape(report.title)}</h1>"
+        f"<div class='brief'>{items(report.statements)}</div>"
+        f"<h2>What was given, and what the network answered</h2><div class='row'>{shown_input(origin)}"
+        f"<table><thead><tr><th>answer</th><th class='n'>score</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _panel_words(report: Report) -> str:
+    return (
+        f"Each map answers its own question about <em>{escape(report.question)}</em>. Red speaks for it, blue against it, "
+        "white is neutral; every map is scaled by its own strongest places, so compare where they point, not how strong "
+        "their colours are."
+    )
+
+
+def _panel(panel: tuple[Attribution, ...], origin: Origin | None, heading: str, words: str) -> str:
+    cards = "".join(_card(result, origin) for result in panel)
+    return f"<h2>{escape(heading)}</h2><p>{words}</p>{legend()}<div class='cards'>{cards}</div>"
+
+
+def _card(result: Attribution, origin: Origin | None) -> str:
+    spec = entry(result.provenance.method) if result.provenance else {"question": "", "caveat": ""}
+    return (
+        f"<section class='card'><h3>{escape(heading_of(result))}</h3><p class='question'>{escape(spec['question'])}</p>"
+        f"{figure(result, 0, origin)}{table_beside(result, 0, origin)}{trust_facts(result, 0)}"
+        f"<p class='caveat'><strong>How it can mislead.</strong> {escape(spec['caveat'])}</p></section>"
+    )
+
+
+def _contrast(report: Report, origin: Origin | None) -> str:
+    if not report.contrast or report.foil is None:
+        return ""
+    target, foil = report.name(report.target), report.name(report.foil)
+    words = (
+        f"These maps explain the <em>difference</em> between the scores of {escape(target)} and {escape(foil)}: red places "
+        f"speak for {escape(target)}, blue places for {escape(foil)}."
+    )
+    return _panel(report.contrast, origin, f"Why {target} rather than {foil}?", words)
+
+
+def _evaluation(report: Report) -> str:
+    if report.evaluation is None:
+        return ""
+    return (
+        "<h2>How good are these maps?</h2><p>If a map is right, destroying the places it calls important must make the "
+        "score fall faster than destroying places chosen by something that knows nothing about the network.</p>"
+        f"{evaluation_fragment(report.evaluation)}"
+    )
+
+
+def _map(report: Report) -> str:
+    specs = [entry(result.provenance.method) for result in report.panel if result.provenance]
+    rows = "".join(
+        f"<tr><td class='n'>{number}</td><th scope='row'>{escape(spec['title'])}</th><td>{', '.join(spec['scopes'])}</td>"
+        f"<td>{', '.join(spec['dimensions'])}</td><td>{', '.join(spec['askers'])}</td><td>{escape(spec['cost'])}</td></tr>"
+        for number, spec in enumerate(specs, 1)
+    )
+    return (
+        "<h2>Where on the map of interpretability these methods lie</h2><div class='row'>"
+        f"{_circles([spec['scopes'] for spec in specs])}<table><thead><tr><th></th><th>method</th><th>scopes</th>"
+        f"<th>dimensions</th><th>useful to</th><th>cost</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _circles(scopes: list[list[str]]) -> str:
+    parts = []
+    for name, (x, y) in _SCOPES.items():
+        anchor, outside = ("end", x - 60) if x < 220 else ("start", x + 60)
+        parts.append(
+            f"<circle cx='{x}' cy='{y}' r='88' fill='#0072b2' fill-opacity='.09' stroke='#0072b2' stroke-opacity='.6'/>"
+            f"<text x='{outside}' y='{y - 72 if y < 150 else y + 82}' text-anchor='{anchor}'>{name}</text>"
+        )
+    for number, names in enumerate(scopes):
+        centres = [_SCOPES[name] for name in names]
+        x = sum(centre[0] for centre in centres) / len(centres)
+        y = sum(centre[1] for centre in centres) / len(centres)
+        angle = 2 * math.pi * number / max(len(scopes), 1)
+        x, y = x + 22 * math.cos(angle), y + 22 * math.sin(angle)
+        parts.append(
+            f"<circle cx='{x:.0f}' cy='{y:.0f}' r='10' fill='#d55e00'/><text x='{x:.0f}' y='{y + 4:.0f}' "
+            f"text-anchor='middle' fill='white' font-weight='bold'>{number + 1}</text>"
+        )
+    return (
+        "<svg role='img' aria-label='Four overlapping scopes of interpretability with the methods of this report as numbers' "
+        f"viewBox='0 0 440 300' width='440' font-family='system-ui, sans-serif' font-size='12'>{''.join(parts)}</svg>"
+    )
+
+
+def _refused(report: Report) -> str:
+    if not report.refused:
+        return ""
+    lines = [f"{name}: {reason}" for name, reason in report.refused.items()]
+    return f"<h2>What could not be asked</h2>{items(lines)}"
+
+
+def _provenance(report: Report) -> str:
+    rows = []
+    for result in (*report.panel, *report.contrast, *([report.evaluation] if report.evaluation else [])):
+        origin = result.provenance
+        if origin is None:
+            continue
+        fields = ", ".join(f"{name}={value}" for name, value in origin.fields.items() if value is not None)
+        cost = ", ".join(f"{number:.0f} {unit}" for unit, number in origin.cost.items() if unit in "FB" and number)
+        rows.append(
+            f"<tr><th scope='row'>{escape(origin.method)}</th><td>{escape(fields)}</td><td class='n'>{cost}</td></tr>"
+        )
+    first = next((result.provenance for result in report.panel if result.provenance), None)
+    versions = "" if first is None else ", ".join(f"{name} {version}" for name, version in first.versions.items())
+    fingerprints = "" if first is None else f"subject {first.subject_fingerprint}, question {first.query_fingerprint}"
+    ask = f"pellucid explain INPUT --subject {shlex.quote(report.subject)} --target {report.target}"
+    python = f"pl.explain(pl.load({report.subject!r}), INPUT, target={report.target})"
+    return (
+        "<h2>Asking again</h2><p>The same call on the same machine gives the same answer.</p>"
+        f"<pre>{escape(ask)}\n{escape(python)}</pre><table><thead><tr><th>method</th><th>settings</th><th class='n'>cost</th></tr>"
+        f"</thead><tbody>{''.join(rows)}</tbody></table><p class='small'>Versions: {escape(versions)}. Fingerprints: "
+        f"{escape(fingerprints)}. This page shows the input it explains: treat it as you treat the input.</p>"
+    )
