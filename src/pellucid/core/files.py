@@ -122,9 +122,10 @@ def _encode(value: Any, body: dict[str, torch.Tensor]) -> Any:
         case Mapping():
             return {"$map": {_key(key): _encode(entry, body) for key, entry in value.items()}}
     name = type(value).__name__
-    if RECORDS.get(name) is type(value):
+    known = RECORDS.get(name)
+    if known is type(value):
         tag = "$result" if hasattr(value, "provenance") else "$record"
-        fields = {f.name: _encode(getattr(value, f.name), body) for f in dataclasses.fields(value) if f.compare}
+        fields = {f.name: _encode(getattr(value, f.name), body) for f in dataclasses.fields(known) if f.compare}
         return {tag: [name, fields]}
     raise TypeError(f"a result field cannot hold a {type(value).__module__}.{name}")
 

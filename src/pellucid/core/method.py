@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import operator
 import pkgutil
 import time
 import types
@@ -202,19 +203,18 @@ def check_value(what: str, value: Any, hint: Any) -> None:
             _check_bound(what, value, bound)
 
 
+_BOUNDS = (
+    (annotated_types.Ge, "ge", operator.ge, "≥"),
+    (annotated_types.Gt, "gt", operator.gt, ">"),
+    (annotated_types.Le, "le", operator.le, "≤"),
+    (annotated_types.Lt, "lt", operator.lt, "<"),
+)
+
+
 def _check_bound(what: str, value: float, bound: Any) -> None:
-    holds, sign, limit = True, "", None
-    match bound:
-        case annotated_types.Ge(ge=limit):
-            holds, sign = value >= limit, "≥"
-        case annotated_types.Gt(gt=limit):
-            holds, sign = value > limit, ">"
-        case annotated_types.Le(le=limit):
-            holds, sign = value <= limit, "≤"
-        case annotated_types.Lt(lt=limit):
-            holds, sign = value < limit, "<"
-    if not holds:
-        raise UsageError(f"{what} got {value!r}; it must be {sign} {limit}")
+    for kind, name, holds, sign in _BOUNDS:
+        if isinstance(bound, kind) and not holds(value, getattr(bound, name)):
+            raise UsageError(f"{what} got {value!r}; it must be {sign} {getattr(bound, name)}")
 
 
 def _fits(value: Any, hint: Any) -> bool:

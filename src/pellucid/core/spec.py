@@ -1,5 +1,6 @@
 """The single record of what the product knows about a method; every surface is generated from it."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,14 +98,14 @@ class Spec:
     id: str
     title: str
     question: str
-    scopes: frozenset[Scope]
-    dimensions: frozenset[Dimension]
+    scopes: Set[Scope]
+    dimensions: Set[Dimension]
     view: View
-    askers: frozenset[Asker]
-    needs: frozenset[Access | Structure]
-    points: frozenset[Point] = frozenset({Point.INPUT})
-    modalities: frozenset[Modality] = frozenset(Modality)
-    properties: frozenset[str] = frozenset()
+    askers: Set[Asker]
+    needs: Set[Access | Structure]
+    points: Set[Point] = frozenset({Point.INPUT})
+    modalities: Set[Modality] = frozenset(Modality)
+    properties: Set[str] = frozenset()
     cost: str
     references: tuple[str, ...]
     serves: tuple[str, ...]

@@ -32,7 +32,7 @@ def prepared(module: nn.Module, tensors: Mapping[str, Tensor], call: Call) -> nn
         parent, _, leaf = norm.rpartition(".")
         setattr(names[parent], leaf, nn.Identity())
     if any(tensor.ndim == 4 for tensor in tensors.values()):
-        replica = replica.to(memory_format=torch.channels_last)
+        replica = replica.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for parameter in replica.parameters():
         parameter.requires_grad_(False)
     with torch.no_grad():
@@ -96,7 +96,7 @@ class _Readers(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _fold(linear: nn.Module, norm: nn.Module) -> None:
+def _fold(linear: Any, norm: Any) -> None:
     with torch.no_grad():
         scale = (norm.running_var + norm.eps).rsqrt()
         if norm.weight is not None:

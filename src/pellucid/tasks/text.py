@@ -1,5 +1,6 @@
 """The task of models that read text through a tokenizer and a table of embeddings."""
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -120,8 +121,8 @@ class Text:
         tokens = _spans(origin)
         if grouping == "tokens":
             spans = [span for span in tokens if span[1] > span[0]]
-            numbers = iter(range(len(spans)))
-            return [next(numbers) if end > start else -1 for start, end in tokens], spans
+            number = itertools.count()
+            return [next(number) if end > start else -1 for start, end in tokens], spans
         words = [match.span() for match in _WORD.finditer(origin.raw)]
         owner = {place: number for number, (start, end) in enumerate(words) for place in range(start, end)}
         numbers = [owner.get(start, -1) if end > start else -1 for start, end in tokens]
