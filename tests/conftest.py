@@ -73,7 +73,7 @@ def pytest_terminal_summary(terminalreporter):
     if left_out:
         number = sum(map(_tests_in, left_out))
         terminalreporter.write_line(
-            f"not collected: {number} comparisons with peer libraries that are not installed (scripts/test --all runs them)"
+            f"not collected: {number} comparisons with peer libraries that are not installed; scripts/test --all runs them"
         )
 
 
