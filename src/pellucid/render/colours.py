@@ -39,7 +39,7 @@ def signed_hex(value: float) -> str:
 
 def text_on(value: float) -> str:
     """Black or white, whichever is easier to read on the colour of ``value``."""
-    return "#ffffff" if abs(value) > 0.65 else "#111111"
+    return "#ffffff" if abs(value) > 0.85 else "#000000"
 
 
 def _rgb(colour: str) -> list[float]:

@@ -4,11 +4,11 @@ from html import escape
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from pellucid.core.catalogue import entry
-from pellucid.core.errors import BadInput
 from pellucid.core.result import page, plot
-from pellucid.core.subject import Origin
+from pellucid.core.subject import Inputs, Origin
 from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
 from pellucid.render.charts import bars_picture
 from pellucid.render.fragments import STYLE, evaluation_fragment, figure, heading_of, table_beside, trust_facts
@@ -41,7 +41,7 @@ def _(result: Evaluation) -> Image.Image:
 def _(result: Attribution) -> str:
     parts = []
     for example in range(len(result)):
-        origin = Origin(_background(result, example, None) if is_picture(result) else _text(result, example))
+        origin = Origin(_background(result, example, None) if is_picture(result) else _raw(result, example))
         parts.append(
             f"<section class='card'><h3>{escape(heading_of(result))}: {escape(result.question(example))}</h3>"
             f"{figure(result, example, origin)}{table_beside(result, example, origin)}{trust_facts(result, example)}</section>"
@@ -55,21 +55,15 @@ def _(result: Evaluation) -> str:
     return f"<div class='pellucid'><style>{STYLE}</style>{evaluation_fragment(result)}</div>"
 
 
+def _raw(result: Attribution, example: int) -> Any:
+    asked = getattr(result.query, "inputs", None)
+    if isinstance(asked, Inputs):
+        return asked.origins[example].raw if asked.origins else None
+    return asked[example] if isinstance(asked, list | tuple) else asked
+
+
 def _background(result: Attribution, example: int, picture: Any) -> Image.Image | None:
-    asked = getattr(result.query, "inputs", None)
-    source = picture if picture is not None else asked[example] if isinstance(asked, list | tuple) else asked
-    if source is None or hasattr(source, "detach"):
+    source = _raw(result, example) if picture is None else picture
+    if source is None or isinstance(source, Tensor):
         return None
-    try:
-        return open_picture(source)[0]
-    except BadInput:
-        if picture is not None:
-            raise
-        return None
-
-
-def _text(result: Attribution, example: int) -> Any:
-    asked = getattr(result.query, "inputs", None)
-    source = asked[example] if isinstance(asked, list | tuple) else asked
-    return source if isinstance(source, str) else None
-
+    return open_picture(source)[0]

@@ -1,7 +1,7 @@
 """The main job: one input in, one honest, scored, readable report out."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -54,7 +54,7 @@ def explain(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise NotAnswerable(f"no method of the panel can be asked of {subject.name}: {reasons}")
     opponent = _foil(subject, prepared, decision, foil, scores, resolved)
-    contrast = _contrast(subject, wanted, panel, opponent, seed)
+    contrast = _contrast(subject, wanted, panel, opponent)
     evaluation = _evaluation(subject, [result for _, result in panel], budget or BUDGET, seed, refused)
     return _report(subject, prepared, resolved, scores, panel, contrast, evaluation, refused, opponent)
 
@@ -98,13 +98,15 @@ def _panel(
 def _built(entry: Any, seed: int) -> Any:
     if isinstance(entry, str):
         entry = {"method": entry}
-    method = build(entry) if isinstance(entry, dict) else entry
-    seeded = any(field.name == "seed" for field in dataclasses.fields(method))
-    return dataclasses.replace(method, seed=seed) if seeded and not isinstance(entry, type(method)) else method
+    if not isinstance(entry, Mapping):
+        return entry
+    method = build(entry)
+    draws = any(field.name == "seed" for field in dataclasses.fields(method))
+    return dataclasses.replace(method, seed=seed) if draws and "seed" not in entry else method
 
 
 def _contrast(
-    subject: Subject, decision: Decision, panel: list[tuple[Any, Attribution]], foil: Any, seed: int
+    subject: Subject, decision: Decision, panel: list[tuple[Any, Attribution]], foil: Any
 ) -> list[Attribution]:
     if foil is None:
         return []
