@@ -1,8 +1,8 @@
 """The result file: a safetensors body whose metadata holds one JSON document, suffix ``.pellucid``, never a pickle.
 
-The document has ``kind``, ``format`` (an integer version) and ``fields``. A value is null, a boolean, an integer, a finite
-float, a string, a list (a tuple), or an object with one tag: ``$float`` (non-finite), ``$tensor``, ``$bytes`` and ``$text``
-(names in the body), ``$map``, ``$record`` (a known record type), ``$result`` (another result), ``$enum``.
+The document has ``kind``, ``format`` (an integer version) and ``fields``. A value is null, a boolean, an integer, a
+finite float, a string, a list (a tuple), or an object with one tag: ``$float`` (non-finite), ``$tensor``, ``$bytes``
+and ``$text`` (names in the body), ``$map``, ``$record`` (a known record type), ``$result`` (another result), ``$enum``.
 """
 
 import dataclasses
@@ -39,7 +39,11 @@ def write(path: str | os.PathLike[str], kind: str, fields: Mapping[str, Any]) ->
     """Write a result file atomically: a temporary file beside the target, then a rename."""
     path = Path(path)
     body: dict[str, torch.Tensor] = {}
-    document = {"kind": kind, "format": FORMAT, "fields": {name: _encode(value, body) for name, value in fields.items()}}
+    document = {
+        "kind": kind,
+        "format": FORMAT,
+        "fields": {name: _encode(value, body) for name, value in fields.items()},
+    }
     content = save(body, {"pellucid": json.dumps(document, allow_nan=False)})
     return write_bytes(path, content)
 

@@ -30,11 +30,11 @@ class Unit:
 class Decision:
     """Why this score for these inputs?
 
-    ``inputs``: raw input that the task prepares (path, picture, text, row), a list of these, a tensor in the model's own
-    space, or a mapping for several inputs. ``target`` and ``foil``: class index, label, or one of these per example; no
-    target means the predicted class. Where outputs have positions, a target is ``(position, class)``. With a foil the
-    question is ``of(target) − of(foil)``. ``at`` is ``"input"``, a layer (``"block.3"``) or its second call
-    (``"block.3#1"``).
+    ``inputs``: raw input that the task prepares (path, picture, text, row), a list of these, a tensor in the model's
+    own space, or a mapping for several inputs. ``target`` and ``foil``: class index, label, or one of these per
+    example; no target means the predicted class. Where outputs have positions, a target is ``(position, class)``.
+    With a foil the question is ``of(target) − of(foil)``. ``at`` is ``"input"``, a layer (``"block.3"``) or its
+    second call (``"block.3#1"``).
     """
 
     inputs: Any

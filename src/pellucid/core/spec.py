@@ -91,8 +91,8 @@ class Spec:
     """What a method is, asks, needs, costs and serves.
 
     ``cost`` is in the units F (one forward pass) and B (one forward and one backward pass to the input) per example.
-    ``references`` are keys of ``docs/references.bib``; ``serves`` are rows of the mission table; ``caveat`` says how the
-    method misleads; ``alternatives`` are ids to ask instead where it does not apply.
+    ``references`` are keys of ``docs/references.bib``; ``serves`` are rows of the mission table; ``caveat`` says how
+    the method misleads; ``alternatives`` are ids to ask instead where it does not apply.
     """
 
     id: str

@@ -18,8 +18,8 @@ OutputKind = Literal["logits", "probabilities", "value"]
 class Origin:
     """The way back from one prepared example to the raw input.
 
-    ``raw`` is what a person sees (an upright RGB picture, the text, the row); ``spans`` are the character offsets of the
-    positions; ``box`` is the part ``(left, top, right, bottom)`` of the picture that was shown to the network.
+    ``raw`` is what a person sees (an upright RGB picture, the text, the row); ``spans`` are the character offsets of
+    the positions; ``box`` is the part ``(left, top, right, bottom)`` of the picture that was shown to the network.
     """
 
     raw: Any = None
@@ -97,7 +97,8 @@ class Features:
         return tuple(result)
 
     def spread(self, values: Sequence[Tensor], like: Tensor) -> Tensor:
-        """The inverse of :meth:`sums`: each feature's value divided evenly over its elements, in the shape of ``like``."""
+        """The inverse of :meth:`sums`: each feature's value divided evenly over its elements, in the shape of
+        ``like``."""
         result = torch.zeros_like(like)
         for example, vector, segments in zip(result, values, self.segments, strict=True):
             flat = segments.expand_as(example).reshape(-1)

@@ -47,10 +47,15 @@ def intervals(rows: Sequence[tuple[str, float, float, float, bool]], title: str)
                 else f"<circle cx='{x(value):.1f}' cy='{y}' r='4.5' fill='{colour}'/>"
             )
         )
-    ticks = "".join(
-        f"<text x='{x(tick):.1f}' y='{height - 10}' text-anchor='middle'>{tick:.3g}</text>" for tick in (low, 0.0, high)
-    ) if low < 0 else "".join(
-        f"<text x='{x(tick):.1f}' y='{height - 10}' text-anchor='middle'>{tick:.3g}</text>" for tick in (low, high)
+    ticks = (
+        "".join(
+            f"<text x='{x(tick):.1f}' y='{height - 10}' text-anchor='middle'>{tick:.3g}</text>"
+            for tick in (low, 0.0, high)
+        )
+        if low < 0
+        else "".join(
+            f"<text x='{x(tick):.1f}' y='{height - 10}' text-anchor='middle'>{tick:.3g}</text>" for tick in (low, high)
+        )
     )
     return (
         f"<svg role='img' viewBox='0 0 {left + width + 40} {height}' width='{left + width + 40}' {_FONT} "

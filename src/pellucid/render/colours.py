@@ -1,7 +1,7 @@
 """Colours that mean the same to every eye: red is positive, white is zero, blue is negative.
 
-The signed map is made in CIELAB: lightness falls evenly from white to the same value at both ends, so equal strengths look
-equally strong, and the ends (those of RdBu at its 10 % and 90 % stops) stay apart in every kind of colour vision.
+The signed map is made in CIELAB: lightness falls evenly from white to the same value at both ends, so equal strengths
+look equally strong, and the ends (those of RdBu at its 10 % and 90 % stops) stay apart in every kind of colour vision.
 """
 
 import functools

@@ -90,11 +90,11 @@ def table_beside(result: Attribution, example: int, origin: Origin | None) -> st
     order = scores.abs().argsort(descending=True, stable=True)[:_STRONGEST].tolist()
     largest = max(float(scores.abs().max()), 1e-30)
     values = origin.raw if origin is not None and isinstance(origin.raw, dict) else {}
-    rows = []
+    lines = []
     for number in order:
         name = result.label(example, number)
         given = f"<td class='n'>{values[name]:.4g}</td>" if values else ""
-        rows.append(
+        lines.append(
             f"<tr><th scope='row'>{escape(name)}</th>{given}<td class='n'>{float(scores[number]):+.3g}</td>"
             f"{_interval_cell(result, example, number)}<td>{signed_bar(float(scores[number]) / largest)}</td></tr>"
         )
@@ -103,7 +103,7 @@ def table_beside(result: Attribution, example: int, origin: Origin | None) -> st
     more = f"<p class='small'>the {len(order)} strongest of {len(scores)}</p>" if len(scores) > len(order) else ""
     return (
         f"<table><thead><tr><th>{escape(result.features.kind)}</th>{value_head}<th class='n'>score</th>{interval_head}"
-        f"<th>against · for</th></tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+        f"<th>against · for</th></tr></thead><tbody>{''.join(lines)}</tbody></table>{more}"
     )
 
 
@@ -130,16 +130,21 @@ def statements_of(result: Attribution, example: int) -> list[str]:
     if result.converged is not None and not bool(result.converged[example]):
         said.append("It did not reach its own tolerance: read it as approximate.")
     if "r2" in result.quality:
-        said.append(f"Its simple model reproduces {float(result.quality['r2'][example]):.0%} of the variation it saw (R²).")
+        said.append(
+            f"Its simple model reproduces {float(result.quality['r2'][example]):.0%} of the variation it saw (R²)."
+        )
     return [*said, *result.notes]
 
 
 def evaluation_fragment(result: Evaluation) -> str:
     """Values with intervals against the control rows, as a chart and a table, with the protocol in words."""
     rows = [
-        (row["answer"], row["value"], row["low"], row["high"], row["answer"].startswith("control")) for row in result.table()
+        (row["answer"], row["value"], row["low"], row["high"], row["answer"].startswith("control"))
+        for row in result.table()
     ]
-    title = f"{result.metric} of {len(result.names)} explanations and {len(result.control)} control rows, 95 % intervals"
+    title = (
+        f"{result.metric} of {len(result.names)} explanations and {len(result.control)} control rows, 95 % intervals"
+    )
     cells = "".join(
         f"<tr><th scope='row'>{escape(name)}</th><td class='n'>{value:.4f}</td><td class='n'>{low:.4f} … {high:.4f}</td></tr>"
         for name, value, low, high, _ in rows
@@ -184,5 +189,9 @@ def _interval_cell(result: Attribution, example: int, feature: int) -> str:
 def _absorbed(result: Attribution, example: int) -> str:
     parts = [(name, float(amount[example])) for name, amount in result.absorbed.items()]
     size = max(abs(float(result.value[example])), 1e-12)
-    told = [f"{name} {amount / size:+.0%}" for name, amount in sorted(parts, key=lambda p: -abs(p[1])) if abs(amount) > 0.005 * size]
+    told = [
+        f"{name} {amount / size:+.0%}"
+        for name, amount in sorted(parts, key=lambda p: -abs(p[1]))
+        if abs(amount) > 0.005 * size
+    ]
     return f"; the rest stays in {', '.join(told[:4])}" if told else ""

@@ -34,11 +34,14 @@ def plane(result: Attribution, example: int = 0) -> np.ndarray:
 
 
 def limit(values: np.ndarray) -> float:
-    """What counts as full colour: the 99.5th percentile of the absolute values, at least the smallest positive number."""
+    """What counts as full colour: the 99.5th percentile of the absolute values, at least the smallest positive
+    number."""
     return max(float(np.percentile(np.abs(values), PERCENTILE)), float(np.abs(values).max()) * 1e-6, 1e-30)
 
 
-def overlay(values: np.ndarray, picture: Image.Image | None, box: tuple[int, int, int, int] | None = None) -> Image.Image:
+def overlay(
+    values: np.ndarray, picture: Image.Image | None, box: tuple[int, int, int, int] | None = None
+) -> Image.Image:
     """A map over a pale grey version of the picture, at the picture's own size; on white where there is no picture.
 
     ``box`` is the part of the picture that the network saw; the rest is shown without colour.
@@ -46,7 +49,9 @@ def overlay(values: np.ndarray, picture: Image.Image | None, box: tuple[int, int
     scaled = values / limit(values)
     if picture is None:
         side = max(1, 336 // max(values.shape))
-        return Image.fromarray(signed(scaled)).resize((values.shape[1] * side, values.shape[0] * side), Image.Resampling.NEAREST)
+        return Image.fromarray(signed(scaled)).resize(
+            (values.shape[1] * side, values.shape[0] * side), Image.Resampling.NEAREST
+        )
     left, top, right, bottom = box or (0, 0, *picture.size)
     grown = Image.fromarray(scaled.astype(np.float32)).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
     full = np.zeros((picture.height, picture.width), dtype=np.float32)

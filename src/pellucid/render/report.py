@@ -143,12 +143,11 @@ def _circles(scopes: list[list[str]]) -> str:
         )
     for number, names in enumerate(scopes):
         centres = [_SCOPES[name] for name in names]
-        x = sum(centre[0] for centre in centres) / len(centres)
-        y = sum(centre[1] for centre in centres) / len(centres)
         angle = 2 * math.pi * number / max(len(scopes), 1)
-        x, y = x + 22 * math.cos(angle), y + 22 * math.sin(angle)
+        across = sum(centre[0] for centre in centres) / len(centres) + 22 * math.cos(angle)
+        down = sum(centre[1] for centre in centres) / len(centres) + 22 * math.sin(angle)
         parts.append(
-            f"<circle cx='{x:.0f}' cy='{y:.0f}' r='10' fill='#d55e00'/><text x='{x:.0f}' y='{y + 4:.0f}' "
+            f"<circle cx='{across:.0f}' cy='{down:.0f}' r='10' fill='#d55e00'/><text x='{across:.0f}' y='{down + 4:.0f}' "
             f"text-anchor='middle' fill='white' font-weight='bold'>{number + 1}</text>"
         )
     return (

@@ -69,7 +69,9 @@ def _prediction(report: Report) -> str:
     asked = ""
     if report.target != top[0]["index"]:
         asked = f" You asked about {report.question}, which it gives {float(report.probabilities[report.target]):.1%}."
-    unsure = " It is not sure: read the maps as what tips the balance." if top[0]["probability"] < 0.5 and not asked else ""
+    unsure = (
+        " It is not sure: read the maps as what tips the balance." if top[0]["probability"] < 0.5 and not asked else ""
+    )
     return f"{first}{second}.{asked}{unsure}"
 
 
@@ -123,7 +125,9 @@ def _warnings(report: Report) -> list[str]:
         if result.converged is not None and not bool(result.converged[0]):
             said.append(f"{name} did not reach its tolerance; its map is approximate.")
         if "r2" in result.quality and float(result.quality["r2"][0]) < 0.5:
-            said.append(f"The simple model of {name} explains only {float(result.quality['r2'][0]):.0%} of what it saw.")
+            said.append(
+                f"The simple model of {name} explains only {float(result.quality['r2'][0]):.0%} of what it saw."
+            )
     return said
 
 

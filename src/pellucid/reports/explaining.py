@@ -40,8 +40,8 @@ def explain(
 
     ``methods`` are ids, built methods or mappings for :func:`pellucid.build`; by default LRP, integrated gradients,
     occlusion and LIME, as far as they apply to the subject. ``target`` and ``foil`` are classes by label or index: the
-    predicted class and the runner-up by default. ``budget`` limits the forward passes that scoring the maps may use (1,000
-    by default). Raises ``NotAnswerable`` where no method of the panel applies.
+    predicted class and the runner-up by default. ``budget`` limits the forward passes that scoring the maps may use
+    (1,000 by default). Raises ``NotAnswerable`` where no method of the panel applies.
     """
     prepared = subject.prepare(inputs)
     single(prepared, "explain")
@@ -143,9 +143,7 @@ def _public(target: Target) -> Any:
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
 
-def _foil(
-    subject: Subject, inputs: Inputs, decision: Decision, foil: Any, scores: Tensor, target: Target
-) -> Any:
+def _foil(subject: Subject, inputs: Inputs, decision: Decision, foil: Any, scores: Tensor, target: Target) -> Any:
     assert target.index is not None
     if foil is not None:
         found = resolve(subject, inputs, dataclasses.replace(decision, target=_public(target), foil=foil)).foil

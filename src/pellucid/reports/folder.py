@@ -33,7 +33,8 @@ def pictures_in(folder: Path, limit: int | None = None) -> list[Path]:
 
 
 def truths_of(folder: Path) -> dict[str, int]:
-    """File name → class index, from an ``index.csv`` with the columns ``file`` and ``class_index`` where there is one."""
+    """File name → class index, from an ``index.csv`` with the columns ``file`` and ``class_index`` where there is
+    one."""
     table = folder / "index.csv"
     if not table.is_file():
         return {}
@@ -59,9 +60,9 @@ def explain_folder(
 ) -> dict[str, Any]:
     """Explain every picture into its own folder under ``out`` and write ``index.html``.
 
-    What is already there for the same picture, subject and settings is kept, so a killed run goes on where it was. Files
-    that cannot be read are counted and named, never fatal. Returns the summary that the index shows; ``truths`` maps file
-    names to known classes, then the summary holds how often the prediction agrees.
+    What is already there for the same picture, subject and settings is kept, so a killed run goes on where it was.
+    Files that cannot be read are counted and named, never fatal. Returns the summary that the index shows; ``truths``
+    maps file names to known classes, then the summary holds how often the prediction agrees.
     """
     check_writable(out)
     settings = digest([subject.fingerprint, list(methods or ()), target, foil, budget, seed, keep_inputs])

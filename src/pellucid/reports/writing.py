@@ -22,7 +22,9 @@ def check_writable(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise CannotWrite(f"cannot write into {out}: {error.strerror or error}; choose another folder with --out") from error
+        raise CannotWrite(
+            f"cannot write into {out}: {error.strerror or error}; choose another folder with --out"
+        ) from error
 
 
 def write(report: Report, out: Path, keep_inputs: bool = False) -> Path:
@@ -44,7 +46,9 @@ def write(report: Report, out: Path, keep_inputs: bool = False) -> Path:
         for name in (RESULTS, INDEX, PAGE):
             (workspace / name).replace(out / name)
     except OSError as error:
-        raise CannotWrite(f"cannot write into {out}: {error.strerror or error}; choose another folder with --out") from error
+        raise CannotWrite(
+            f"cannot write into {out}: {error.strerror or error}; choose another folder with --out"
+        ) from error
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
     return out / PAGE
@@ -68,7 +72,7 @@ def _write_results(report: Report, folder: Path) -> dict[str, Any]:
 
 
 def _kept(report: Report) -> Any:
-    raw = None if report.shown is None else report.shown.raw
+    raw: Any = None if report.shown is None else report.shown.raw
     if not hasattr(raw, "convert"):
         return raw
     buffer = io.BytesIO()

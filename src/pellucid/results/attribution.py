@@ -17,13 +17,14 @@ from pellucid.core.subject import Features
 class Attribution(Result):
     """How much each element of the point (the input, or a layer) counts for the explained quantity.
 
-    ``scores`` has the shape of the point, ``[batch, …]``; padding scores exactly 0. ``value`` ``[batch]`` is the explained
-    quantity itself, ``target`` and ``foil`` the class indices it is about. ``mask`` is True where a position is real.
+    ``scores`` has the shape of the point, ``[batch, …]``; padding scores exactly 0. ``value`` ``[batch]`` is the
+    explained quantity itself, ``target`` and ``foil`` the class indices it is about. ``mask`` is True where a
+    position is real.
 
-    How far to trust it: ``residual`` ``[batch]`` is what the scores leave unexplained of what the method claims to account
-    for; ``absorbed`` names what went to sources other than the point, ``reaching`` is the share of the value that arrives
-    at the point; ``interval`` is a 95 % interval ``(low, high)`` of the scores by feature; ``converged`` tells per example
-    whether the method met its own tolerance; ``evaluations`` are the passes used, in F and B.
+    How far to trust it: ``residual`` ``[batch]`` is what the scores leave unexplained of what the method claims to
+    account for; ``absorbed`` names what went to sources other than the point, ``reaching`` is the share of the value
+    that arrives at the point; ``interval`` is a 95 % interval ``(low, high)`` of the scores by feature; ``converged``
+    tells per example whether the method met its own tolerance; ``evaluations`` are the passes used, in F and B.
     """
 
     scores: Tensor

@@ -16,9 +16,10 @@ class Evaluation(Result):
     """A metric's verdict on one or several answers that were judged on shared model calls.
 
     ``names`` are the judged answers; ``value`` ``[answers]`` the metric, its mean over examples; ``interval``
-    ``[answers, 2]`` its 95 % interval; ``per_example`` ``[answers, examples]``. ``control`` holds the same metric for rows
-    that know nothing (random, edge, constant) as ``[value, low, high]``. ``curve`` ``[answers + controls, steps + 1]`` is
-    the mean score as the replacement goes on, where the metric has one. ``protocol`` says in words what was done.
+    ``[answers, 2]`` its 95 % interval; ``per_example`` ``[answers, examples]``. ``control`` holds the same metric for
+    rows that know nothing (random, edge, constant) as ``[value, low, high]``. ``curve`` ``[answers + controls, steps +
+    1]`` is the mean score as the replacement goes on, where the metric has one. ``protocol`` says in words what was
+    done.
     """
 
     metric: str

@@ -1,5 +1,6 @@
 """A report: a prediction, a panel of explanations of it, how good they are, and what it all says in plain words."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +22,12 @@ from pellucid.results.evaluation import Evaluation
 class Report(Result):
     """The main job's answer for one example.
 
-    ``question`` is what was asked in words; ``scores`` ``[outputs]`` and ``probabilities`` (None for a regression) are the
-    model's answer, ``labels`` its outputs. ``panel`` explains the target, ``contrast`` the target rather than the runner-up;
-    ``evaluation`` scores the panel against control rows. ``statements`` say in plain words what the panel agrees on and how
-    far to trust it; ``refused`` maps methods that could not be asked to the reason. ``kept`` is the input itself where its
-    owner agreed (``keep_inputs``): a picture's bytes, a text, or a row; ``shown`` is the same in memory only.
+    ``question`` is what was asked in words; ``scores`` ``[outputs]`` and ``probabilities`` (None for a regression)
+    are the model's answer, ``labels`` its outputs. ``panel`` explains the target, ``contrast`` the target rather than
+    the runner-up; ``evaluation`` scores the panel against control rows. ``statements`` say in plain words what the
+    panel agrees on and how far to trust it; ``refused`` maps methods that could not be asked to the reason. ``kept``
+    is the input itself where its owner agreed (``keep_inputs``): a picture's bytes, a text, or a row; ``shown`` is
+    the same in memory only.
     """
 
     subject: str
@@ -49,7 +51,7 @@ class Report(Result):
         if len(self.labels) not in (0, len(self.scores)):
             raise ValueError(f"{len(self.labels)} labels for {len(self.scores)} outputs")
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page (``.html``) or the result file (``.pellucid``)."""
         path = Path(path)
         if path.suffix == ".html":

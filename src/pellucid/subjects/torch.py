@@ -27,7 +27,8 @@ Output = Callable[[Any], Tensor] | str | int | None
 
 
 class TorchSubject:
-    """Any ``nn.Module``. ``output`` picks the score tensor out of what the module returns (a key, an index, a function)."""
+    """Any ``nn.Module``. ``output`` picks the score tensor out of what the module returns (a key, an index, a
+    function)."""
 
     def __init__(
         self, module: nn.Module, task: Task, *, name: str = "model", output: Output = None, device: Any = None
@@ -73,7 +74,7 @@ class TorchSubject:
     def fingerprint(self) -> str:
         state = self._state()
         if self._fingerprint is None or self._fingerprint[0] != state:
-            weights = {name: tensor for name, tensor in self._named_tensors()}
+            weights = dict(self._named_tensors())
             self._fingerprint = (state, digest([repr(self._module), weights, self.task.describe()]))
         return self._fingerprint[1]
 
@@ -97,9 +98,12 @@ class TorchSubject:
         watched = bool(capture or replace)
         module = self._module if differentiable or original or watched else self._fast(tensors)
         meter.count(forward=len(inputs))
-        with _evaluating(module), self._hooks(capture, replace or {}, differentiable) as captured:
-            with torch.set_grad_enabled(differentiable):
-                scores = self._call(module, tensors)
+        with (
+            _evaluating(module),
+            self._hooks(capture, replace or {}, differentiable) as captured,
+            torch.set_grad_enabled(differentiable),
+        ):
+            scores = self._call(module, tensors)
         missing = [name for name in capture if name not in captured]
         if missing:
             raise UsageError(f"layer {missing[0]!r} is not called in this pass, so it cannot be captured")
@@ -153,18 +157,24 @@ class TorchSubject:
                 scores = answer.logits
             case None:
                 kind = type(answer).__name__
-                raise UsageError(f"{self.name} returns a {kind}; say where its scores are: wrap(…, output=key or index)")
+                raise UsageError(
+                    f"{self.name} returns a {kind}; say where its scores are: wrap(…, output=key or index)"
+                )
             case str() | int():
                 scores = answer[self._output]
             case _:
                 scores = self._output(answer)
         if not isinstance(scores, Tensor) or scores.ndim == 0:
-            raise SubjectFailed(f"{self.name}: its scores must be a tensor [batch, outputs], not {type(scores).__name__}")
+            raise SubjectFailed(
+                f"{self.name}: its scores must be a tensor [batch, outputs], not {type(scores).__name__}"
+            )
         return scores[:, None] if scores.ndim == 1 else scores
 
     def _settled(self, scores: Tensor, differentiable: bool, batch: int) -> Tensor:
         if len(scores) != batch:
-            raise SubjectFailed(f"{self.name} answered {len(scores)} rows for {batch} examples; the first axis is the batch")
+            raise SubjectFailed(
+                f"{self.name} answered {len(scores)} rows for {batch} examples; the first axis is the batch"
+            )
         if not bool(scores.detach().isfinite().all()):
             raise SubjectFailed(f"{self.name} answered NaN or infinite scores; check its weights and the preparation")
         if differentiable:
@@ -204,7 +214,9 @@ class TorchSubject:
             if call not in capture:
                 return None
             if not isinstance(output, Tensor):
-                raise UsageError(f"layer {call!r} returns a {type(output).__name__}, not a tensor; ask at a layer inside it")
+                raise UsageError(
+                    f"layer {call!r} returns a {type(output).__name__}, not a tensor; ask at a layer inside it"
+                )
             # What runs on is a copy, so that a later in-place operation cannot change what was captured.
             captured[call] = output if differentiable else output.detach().clone()
             return output.clone() if differentiable else None

@@ -15,15 +15,15 @@ from pellucid.core.errors import BadInput, UsageError
 from pellucid.core.spec import Modality
 from pellucid.core.subject import Features, Inputs, Origin, OutputKind
 from pellucid.tasks.pictures import open_picture
-from pellucid.tasks.tensor import as_tensor, batched, elementwise_baseline, elements
+from pellucid.tasks.tensor import as_tensor, batched, elements, elementwise_baseline
 
 
 class Image:
     """Pictures of ``size = (height, width)``, normalised by ``mean`` and ``deviation`` on a 0…1 scale.
 
-    The whole picture is shown to the network (upright, RGB, bicubic, its sides squeezed to the size), so nothing it saw is
-    unexplained. ``crop=True`` instead scales the shortest side to ``size + margin`` and cuts out the centre, as in
-    training. Points are ``[batch, channels, height, width]``.
+    The whole picture is shown to the network (upright, RGB, bicubic, its sides squeezed to the size), so nothing it
+    saw is unexplained. ``crop=True`` instead scales the shortest side to ``size + margin`` and cuts out the centre,
+    as in training. Points are ``[batch, channels, height, width]``.
     """
 
     modality = Modality.IMAGE

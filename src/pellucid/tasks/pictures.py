@@ -19,7 +19,8 @@ def open_picture(source: Any) -> tuple[Image.Image, tuple[str, ...]]:
     """An upright picture in RGB (or greyscale, mode ``L``, if it has no colour), and notes on what was changed.
 
     ``source`` is a path, the bytes of a file, a binary stream, a PIL picture or an array ``[height, width(, 3)]``.
-    Raises ``BadInput`` for what is not a picture, is damaged, is larger than 150 megapixels, or has a side of one pixel.
+    Raises ``BadInput`` for what is not a picture, is damaged, is larger than 150 megapixels, or has a side of one
+    pixel.
     """
     name, picture = _load(source)
     notes = []

@@ -1,6 +1,7 @@
 """The task of models that read sequences: characters as one-hot vectors, or channels over time."""
 
-from collections.abc import Mapping, Sequence as Sequenced
+from collections.abc import Mapping
+from collections.abc import Sequence as Sequenced
 from typing import Any
 
 import torch
@@ -9,14 +10,14 @@ from torch import Tensor
 from pellucid.core.errors import BadInput, UsageError
 from pellucid.core.spec import Modality
 from pellucid.core.subject import Features, Inputs, Origin, OutputKind
-from pellucid.tasks.tensor import as_tensor, batched, elementwise_baseline, elements
+from pellucid.tasks.tensor import as_tensor, batched, elements, elementwise_baseline
 
 
 class Sequence:
     """Sequences as ``[batch, positions, width]``: one-hot characters of ``vocabulary``, or ``channels`` over time.
 
-    ``states`` names further inputs such as a recurrent initial state, with the shape of one example; they start at zero.
-    Shorter sequences of a batch are padded at the end with zeros, which the mask marks.
+    ``states`` names further inputs such as a recurrent initial state, with the shape of one example; they start at
+    zero. Shorter sequences of a batch are padded at the end with zeros, which the mask marks.
     """
 
     modality = Modality.SEQUENCE

@@ -15,9 +15,9 @@ from pellucid.tasks.tensor import as_tensor, elementwise_baseline
 class Tabular:
     """Rows of ``columns``, standardised by ``means`` and ``deviations`` (in the columns' own units).
 
-    ``reference`` ``[rows, columns]``, in the columns' own units, is a sample of training rows: surrogate methods draw from
-    it. A raw row is a mapping from column to value, a sequence of values, or one line of comma-separated values. Points
-    are ``[batch, columns]``.
+    ``reference`` ``[rows, columns]``, in the columns' own units, is a sample of training rows: surrogate methods draw
+    from it. A raw row is a mapping from column to value, a sequence of values, or one line of comma-separated values.
+    Points are ``[batch, columns]``.
     """
 
     modality = Modality.TABULAR

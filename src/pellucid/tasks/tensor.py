@@ -14,7 +14,8 @@ from pellucid.core.subject import Features, Inputs, Origin, OutputKind
 
 
 class TensorTask:
-    """Tensors in, tensors out. ``shape`` of one example may be given, then single examples get their batch dimension."""
+    """Tensors in, tensors out. ``shape`` of one example may be given, then single examples get their batch
+    dimension."""
 
     modality = Modality.TENSOR
 
@@ -79,7 +80,9 @@ def as_tensor(value: Any, name: str) -> Tensor:
         raise BadInput(f"{name} is empty: shape {tuple(tensor.shape)}")
     if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
         bad = int((~tensor.isfinite()).sum())
-        raise BadInput(f"{name} holds {bad} NaN or infinite value{'s' if bad > 1 else ''} of {tensor.numel()}; clean it")
+        raise BadInput(
+            f"{name} holds {bad} NaN or infinite value{'s' if bad > 1 else ''} of {tensor.numel()}; clean it"
+        )
     return tensor.detach()
 
 

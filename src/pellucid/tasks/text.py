@@ -95,7 +95,9 @@ class Text:
             batch, length = inputs.value.shape[:2]
             return Features("position", torch.arange(length).view(1, -1, 1).expand(batch, -1, 1))
         grouped = [self._grouped(origin, grouping) for origin in inputs.origins]
-        labels = tuple(tuple(origin.raw[a:b] for a, b in spans) for origin, (_, spans) in zip(inputs.origins, grouped, strict=True))
+        labels = tuple(
+            tuple(origin.raw[a:b] for a, b in spans) for origin, (_, spans) in zip(inputs.origins, grouped, strict=True)
+        )
         return Features(
             grouping.removesuffix("s"),
             torch.tensor([numbers for numbers, _ in grouped])[:, :, None],

@@ -4,7 +4,6 @@ import itertools
 from typing import Annotated, ClassVar, Union
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
 
 from pellucid.core.errors import UsageError
@@ -25,9 +24,9 @@ Extent = Union[int, tuple[int, ...], None]
 class Occlusion:
     """Each element scores the mean fall of the explained quantity over the windows that cover it.
 
-    Windows start every ``stride`` elements along each axis of positions (rows and columns, words, columns of a table); the
-    last one along an axis is cut off at the edge where the stride does not divide it, so that every element is covered. A
-    window takes all channels at once.
+    Windows start every ``stride`` elements along each axis of positions (rows and columns, words, columns of a
+    table); the last one along an axis is cut off at the edge where the stride does not divide it, so that every
+    element is covered. A window takes all channels at once.
     """
 
     spec: ClassVar = Spec(
@@ -131,9 +130,7 @@ def _covered(
     return evaluate(subject, inputs, target, rows, perturbed, "occlusion")
 
 
-def _mean_over_windows(
-    point: Tensor, axes: tuple[int, ...], boxes: list[tuple[slice, ...]], falls: Tensor
-) -> Tensor:
+def _mean_over_windows(point: Tensor, axes: tuple[int, ...], boxes: list[tuple[slice, ...]], falls: Tensor) -> Tensor:
     shape = [size if axis in (0, *axes) else 1 for axis, size in enumerate(point.shape)]
     total, covers = torch.zeros(shape, dtype=torch.float64), torch.zeros([1, *shape[1:]], dtype=torch.float64)
     for number, box in enumerate(boxes):
