@@ -112,8 +112,12 @@ def test_every_activation_padding_and_sum_is_called_once():
     assert kinds == {"activation": 1 + 15 + 16 + 1, "pad": 1 + 16, "add": 9}
 
 
-def test_loading_gives_a_frozen_network_in_eval_mode():
+def test_loading_gives_a_frozen_network_in_eval_mode_and_draws_no_random_numbers():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
     network = installed("lite0")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(tensor.is_meta for tensor in network.state_dict().values())
     assert not any(module.training for module in network.modules())
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
