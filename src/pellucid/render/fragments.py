@@ -7,7 +7,7 @@ from typing import Any
 from pellucid.core.catalogue import entry
 from pellucid.core.subject import Origin
 from pellucid.render.charts import intervals, signed_bar
-from pellucid.render.heatmap import PERCENTILE, data_uri, is_picture, jpeg, limit, overlay, places, plane, png
+from pellucid.render.heatmap import PERCENTILE, data_uri, is_picture, jpeg, limit, overlay, places, plane, png, smoothed
 from pellucid.render.tokens import coloured_text
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
@@ -22,7 +22,8 @@ border-bottom:2px solid #ddd;padding-bottom:.2rem}.pellucid h3{margin:.2rem 0 .3
 .pellucid table{border-collapse:collapse;font-size:.9rem;margin:.4rem 0}.pellucid th,.pellucid td{padding:.18rem .6rem;
 text-align:left;border-bottom:1px solid #e3e3e3;vertical-align:top}.pellucid td.n,.pellucid th.n{text-align:right;
 font-variant-numeric:tabular-nums}
-.pellucid .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr));gap:1.1rem}
+
+.pellucid caption{text-align:left;padding-bottom:.2rem}.pellucid .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr));gap:1.1rem}
 .pellucid .card{border:1px solid #ccc;border-radius:6px;padding:.9rem 1rem;break-inside:avoid}
 .pellucid .brief{background:#f4f6f8;border-left:5px solid #0072b2;padding:.7rem 1.1rem;border-radius:0 6px 6px 0}
 .pellucid .brief li{margin:.35rem 0}.pellucid .question{font-style:italic;margin:.1rem 0}
@@ -31,7 +32,8 @@ font-variant-numeric:tabular-nums}
 .pellucid .running{font-size:1.15rem;line-height:2}.pellucid .row{display:flex;gap:1.4rem;flex-wrap:wrap;align-items:flex-start}
 .pellucid svg{max-width:100%;height:auto}.pellucid code,.pellucid pre{font:0.85rem/1.45 ui-monospace,Menlo,Consolas,monospace}
 .pellucid pre{background:#f4f4f4;padding:.6rem .8rem;border-radius:4px;overflow-x:auto;white-space:pre-wrap}
-@media print{.pellucid{max-width:none;padding:0;font-size:11pt}.pellucid .cards{grid-template-columns:1fr 1fr}
+@media print{.pellucid{max-width:none;padding:0;font-size:11pt}
+.pellucid caption{text-align:left;padding-bottom:.2rem}.pellucid .cards{grid-template-columns:1fr 1fr}
 .pellucid .card,.pellucid figure,.pellucid table{break-inside:avoid}.pellucid *{-webkit-print-color-adjust:exact;
 print-color-adjust:exact}}
 """
@@ -59,14 +61,17 @@ def figure(result: Attribution, example: int, origin: Origin | None) -> str:
 
 def picture_figure(result: Attribution, example: int, picture: Any, box: Any, values: Any) -> str:
     """The heat map over the picture, as an inline picture with its meaning in the alternative text."""
-    image = overlay(values, picture, box)
+    drawn, width = smoothed(result, values)
+    image = overlay(drawn, picture, box)
     content = png(image) if picture is None else jpeg(image)
     strongest = sorted(places(values), key=lambda row: -float(row["for"]))[:2]
     where = " and ".join(f"{row['place']} ({row['for']:.0%})" for row in strongest)
     alternative = (
         f"Heat map by {heading_of(result)} for {result.question(example)}: most of what speaks for it lies {where}."
     )
-    caption = f"full colour = {limit(values):.3g} or more per place ({PERCENTILE} % of the places lie below)"
+    caption = f"full colour: {limit(drawn):.3g} or more per place ({PERCENTILE} % of the places lie below)"
+    if width:
+        caption += f"; drawn with a smoothing of {width:.1f} pixels"
     return (
         f"<figure><img alt='{escape(alternative, quote=True)}' src='{data_uri(content)}'>"
         f"<figcaption>{caption}</figcaption></figure>"
@@ -76,16 +81,7 @@ def picture_figure(result: Attribution, example: int, picture: Any, box: Any, va
 def table_beside(result: Attribution, example: int, origin: Origin | None) -> str:
     """The same answer as a table: shares by place for a picture, else the strongest features."""
     if is_picture(result):
-        rows = "".join(
-            f"<tr><th scope='row'>{row['place']}</th><td class='n'>{row['for']:.0%}</td>"
-            f"<td class='n'>{row['against']:.0%}</td></tr>"
-            for row in places(plane(result, example))
-        )
-        return (
-            "<details open><summary class='small'>Where the evidence lies, as a table</summary><table><thead><tr>"
-            "<th>place</th><th class='n'>share of what speaks for</th><th class='n'>share of what speaks against</th>"
-            f"</tr></thead><tbody>{rows}</tbody></table></details>"
-        )
+        return _places_table(result, example)
     scores = result.by_feature()[example]
     order = scores.abs().argsort(descending=True, stable=True)[:_STRONGEST].tolist()
     largest = max(float(scores.abs().max()), 1e-30)
@@ -104,6 +100,22 @@ def table_beside(result: Attribution, example: int, origin: Origin | None) -> st
     return (
         f"<table><thead><tr><th>{escape(result.features.kind)}</th>{value_head}<th class='n'>score</th>{interval_head}"
         f"<th>against · for</th></tr></thead><tbody>{''.join(lines)}</tbody></table>{more}"
+    )
+
+
+def _places_table(result: Attribution, example: int) -> str:
+    cells = [
+        f"<td><span aria-label='for'>▲</span> {row['for']:.0%}<br><span aria-label='against'>▽</span> {row['against']:.0%}</td>"
+        for row in places(plane(result, example))
+    ]
+    rows = "".join(
+        f"<tr><th scope='row'>{name}</th>{''.join(cells[3 * number : 3 * number + 3])}</tr>"
+        for number, name in enumerate(("top", "middle", "bottom"))
+    )
+    return (
+        "<table><caption class='small'>Where the evidence lies: share of all that speaks for (▲) and against (▽)</caption>"
+        "<thead><tr><td></td><th scope='col'>left</th><th scope='col'>centre</th><th scope='col'>right</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
     )
 
 

@@ -12,7 +12,7 @@ from pellucid.core.subject import Inputs, Origin
 from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
 from pellucid.render.charts import bars_picture
 from pellucid.render.fragments import STYLE, evaluation_fragment, figure, heading_of, table_beside, trust_facts
-from pellucid.render.heatmap import is_picture, overlay, plane
+from pellucid.render.heatmap import is_picture, overlay, plane, smoothed
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
 from pellucid.tasks.pictures import open_picture
@@ -24,7 +24,8 @@ _BARS = 15
 def _(result: Attribution, example: int = 0, picture: Any = None) -> Image.Image:
     """The heat map over ``picture`` (by default the one that was asked about), or bars of the strongest features."""
     if is_picture(result):
-        return overlay(plane(result, example), _background(result, example, picture))
+        drawn, _ = smoothed(result, plane(result, example))
+        return overlay(drawn, _background(result, example, picture))
     scores = result.by_feature()[example]
     order = scores.abs().argsort(descending=True, stable=True)[:_BARS].tolist()
     rows = [(result.label(example, number), float(scores[number])) for number in order]

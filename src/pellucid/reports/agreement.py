@@ -102,16 +102,17 @@ def _trust(report: Report) -> list[str]:
         return ["The maps were not scored, so nothing here shows that they are right."]
     good = [name for name in evaluation.names if all(evaluation.beats(name, control) for control in evaluation.control)]
     bad = [name for name in evaluation.names if name not in good]
-    best = "higher" if evaluation.higher_is_better else "lower"
     if good and not bad:
         return [
             f"Destroying what the maps call important hurts the score more than any control (random, edges, constant) does, "
             f"for all {len(good)} of them with intervals that do not overlap: they point at what the network uses."
         ]
     if good:
+        do = "does" if len(bad) == 1 else "do"
         return [
-            f"{_listed(good)} score {best} than every control row with intervals that do not overlap; {_listed(bad)} cannot "
-            "be told from a map that knows nothing about the network, so trust the former more."
+            f"Destroying what {_listed(good)} call{'s' if len(good) == 1 else ''} important hurts the score more than any "
+            f"control does, with intervals that do not overlap; {_listed(bad)} {do} not "
+            "stand out from maps that know nothing about the network, so trust the former more."
         ]
     return ["No map can be told from the control rows on this example: do not rely on any of them here."]
 
