@@ -100,11 +100,12 @@ class Image:
 
     def features(self, inputs: Inputs, grouping: str, number: int | None = None) -> Features:
         """``superpixels`` (SLIC), a ``grid`` of squares, single ``pixels`` or ``elements``; the first two take a number
-        of features, 50 by default."""
+        of features: 50 by default, or one superpixel per 4 pixels of a small picture."""
         shape = inputs.value.shape
         match grouping:
             case "superpixels":
-                segments = torch.stack([self._superpixels(example, number or 50) for example in inputs.value])
+                wanted = number or max(1, min(50, shape[2:].numel() // 4))
+                segments = torch.stack([self._superpixels(example, wanted) for example in inputs.value])
                 kind = "superpixel"
             case "grid":
                 cells = max(1, round((number or 49) ** 0.5))
