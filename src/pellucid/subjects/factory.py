@@ -23,7 +23,7 @@ from pellucid.core.subject import Subject
 from pellucid.subjects.wrapping import is_subject, wrap
 
 _FORMATS = "a state dict (name → tensor) as .safetensors, or as .pt or .pth written by torch.save(model.state_dict())"
-_WRAPPING = tuple(p.name for p in inspect.signature(wrap).parameters.values() if p.kind is p.KEYWORD_ONLY) + ("task",)
+_WRAPPING = tuple(name for name in inspect.signature(wrap).parameters if name != "model")
 
 
 def load_factory(place: str, *, weights: str | Path | None = None, **options: Any) -> Subject:
@@ -100,7 +100,8 @@ def _from_file(path: Path) -> ModuleType:
     # Two files of the same name in different folders are two modules, so the name comes from the whole path.
     name = f"{path.stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -127,7 +128,7 @@ def _made(place: str, found: Any, options: dict[str, Any]) -> tuple[Any, dict[st
     own, meaning = _divided(place, found, options)
     try:
         inspect.signature(found).bind(**own)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"{place} cannot be called: {error}; a factory returns a model") from error
     try:
         return found(**own), meaning

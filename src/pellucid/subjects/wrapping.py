@@ -1,6 +1,5 @@
 """From a model of any kind to a subject."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,11 @@ from torch import nn
 
 from pellucid.core.errors import UsageError
 from pellucid.core.subject import Subject, Task
-from pellucid.subjects.torch import Output, TorchSubject
+from pellucid.subjects.answers import Output
+from pellucid.subjects.callable import FunctionSubject
+from pellucid.subjects.labels import labelled
+from pellucid.subjects.sklearn import EstimatorSubject, is_estimator
+from pellucid.subjects.torch import TorchSubject
 from pellucid.tasks.tensor import TensorTask
 
 
@@ -26,20 +29,30 @@ def wrap(
     """A subject from an ``nn.Module``, a fitted scikit-learn estimator or a function ``f(batch) -> scores``.
 
     Without a ``task`` a tensor query works, in which every element is a feature; an estimator brings its columns and
-    classes. ``labels`` name the outputs; ``output`` picks the score tensor out of a tuple, dict or model output. ``device``
-    is for modules, ``numpy`` (hand over arrays) and a declared ``version`` for functions. The task is copied, never
-    changed, and a subject comes back as it is.
+    classes. ``labels`` name the outputs. ``output`` picks the score tensor out of a tuple, dict or model output.
+    ``device`` is for modules; ``numpy`` (hand over arrays) and ``version`` (what this state of it is called) are for
+    functions. The task is copied, never changed; a subject comes back as it is.
     """
-    given = {"task": task, "labels": labels, "output": output, "device": device, "name": name}
-    given |= {"numpy": numpy or None, "version": version}
+    for_modules, for_functions = {"device": device}, {"numpy": numpy or None, "version": version}
     if is_subject(model):
-        _refuse(given, f"{model.name} is a subject already")
+        meaning = {"task": task, "labels": labels, "output": output, "name": name}
+        _refuse("a subject", meaning | for_modules | for_functions)
         return model
     if isinstance(model, nn.Module):
-        _refuse({"numpy": numpy or None, "version": version}, "a module")
+        _refuse("a module", for_functions)
         task = labelled(task or TensorTask(), labels)
         return TorchSubject(model, task, name=name or type(model).__name__, output=output, device=device)
-    raise UsageError(f"cannot wrap a {type(model).__name__}; give an nn.Module, a fitted estimator or a function")
+    if is_estimator(model):
+        _refuse("an estimator", {"output": output} | for_modules | for_functions)
+        return EstimatorSubject(model, task, labels=labels, name=name)
+    if callable(model) and not isinstance(model, type):
+        _refuse("a function", for_modules)
+        task = labelled(task or TensorTask(), labels)
+        return FunctionSubject(model, task, name=name, output=output, numpy=numpy, version=version)
+    kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+    raise UsageError(
+        f"cannot wrap {kind}; give an nn.Module, a fitted estimator or a function, or load a file by name: 'onnx:…'"
+    )
 
 
 def is_subject(model: Any) -> bool:
@@ -48,20 +61,7 @@ def is_subject(model: Any) -> bool:
     return all(hasattr(type(model), member) for member in members)
 
 
-def labelled(task: Task, labels: Sequence[str] | None) -> Task:
-    """A copy of the task, whose owner may use it elsewhere, with these labels."""
-    task = copy.copy(task)
-    if labels is None:
-        return task
-    if isinstance(labels, str):
-        raise UsageError(f"labels are a list of names, not the text {labels!r}")
-    if task.labels is not None and tuple(labels) != tuple(task.labels):
-        raise UsageError("labels are given twice, in the task and in the call; give them once")
-    task.labels = tuple(labels)
-    return task
-
-
-def _refuse(given: dict[str, Any], what: str) -> None:
-    for option, value in given.items():
+def _refuse(what: str, options: dict[str, Any]) -> None:
+    for option, value in options.items():
         if value is not None:
-            raise UsageError(f"wrap: {what}, which takes no {option}; leave {option}= out")
+            raise UsageError(f"wrap: {what} takes no {option}; leave {option}= out")

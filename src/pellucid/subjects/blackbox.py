@@ -1,0 +1,126 @@
+"""What every model that can only be asked for scores has in common."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.core import meter
+from pellucid.core.content import digest
+from pellucid.core.errors import NotAnswerable, PellucidError
+from pellucid.core.seeds import generator
+from pellucid.core.spec import Access, Structure
+from pellucid.core.subject import Inputs, Layer, Run, Task
+from pellucid.engine.batching import examples_within_budget, in_batches
+from pellucid.subjects.answers import as_tensor, checked, failure, settled
+
+_PROBES = 4
+
+
+class BlackBox(abc.ABC):
+    """A model that answers with scores and shows nothing of its inside: no gradients, no layers, no weights.
+
+    It is known by name, declared version and its answers to a fixed probe, asked anew for every fingerprint, so that a
+    model that changes is another one. Where the probe has no shape or is not answered twice the same, ``stable`` is
+    False, the fingerprint starts with "unstable", and nothing about the model may be cached.
+    """
+
+    def __init__(self, task: Task, name: str, version: str | None = None) -> None:
+        self.task, self.name, self.version = task, name, version
+        self._known: str | None = None
+
+    @abc.abstractmethod
+    def answer(self, tensors: Mapping[str, Tensor]) -> Any:
+        """The model's scores for named tensors ``[batch, …]`` that it may keep or change."""
+
+    @property
+    def offers(self) -> frozenset[Access]:
+        return frozenset({Access.OUTPUTS})
+
+    @property
+    def structure(self) -> frozenset[Structure]:
+        return frozenset() if self.task.output == "value" else frozenset({Structure.CLASS_SCORES})
+
+    @property
+    def module(self) -> None:
+        return None
+
+    @property
+    def fingerprint(self) -> str:
+        answers = self._probe()
+        identity = digest([type(self).__name__, self.name, self.version, self.task.describe(), answers])
+        return f"unstable:{identity}" if answers is None else identity
+
+    @property
+    def stable(self) -> bool:
+        """Whether the probe was answered twice the same."""
+        return self._probe() is not None
+
+    def prepare(self, raw: Any) -> Inputs:
+        return raw if isinstance(raw, Inputs) else self.task.prepare(raw)
+
+    def scores(self, inputs: Any) -> Tensor:
+        inputs = self.prepare(inputs)
+        return in_batches(len(inputs), self.batch_size(inputs), lambda rows: self.run(inputs.rows(rows)).scores)
+
+    def run(
+        self,
+        inputs: Inputs,
+        *,
+        capture: Sequence[str] = (),
+        replace: Mapping[str, Tensor] | None = None,
+        differentiable: bool = False,
+        original: bool = False,
+    ) -> Run:
+        layers = [*capture, *(replace or {})]
+        if layers:
+            raise NotAnswerable(f"{self.name} offers outputs only: it has no layer {layers[0]!r}; ask at the input")
+        if differentiable:
+            raise NotAnswerable(f"{self.name} offers outputs only, no gradients; ask a method that needs outputs only")
+        meter.count(forward=len(inputs))
+        # Copies: what a model does to its batch must not reach the caller's inputs.
+        tensors = {name: tensor.detach().clone() for name, tensor in inputs.tensors.items()}
+        try:
+            answer = self.answer(tensors)
+        except PellucidError:
+            raise
+        except Exception as error:
+            raise failure(self.name, inputs.tensors, error) from error
+        return Run(settled(checked(as_tensor(answer, self.name), self.name, len(inputs))))
+
+    def layers(self) -> tuple[Layer, ...]:
+        return ()
+
+    def batch_size(self, inputs: Inputs) -> int:
+        example = inputs.rows(slice(0, 1))
+        size = sum(tensor.numel() * tensor.element_size() for tensor in example.tensors.values())
+        return examples_within_budget(size, size)
+
+    def _probe(self) -> str | None:
+        """A digest of the answers to the probe; None where there is no probe or its answers differ."""
+        example = self.task.example()
+        if example is None:
+            return None
+        probe = _around(example, self.task)
+        try:
+            answers = digest(self.run(probe).scores)
+            if answers != self._known:
+                self._known = answers if digest(self.run(probe).scores) == answers else None
+        except PellucidError:
+            self._known = None
+        return self._known
+
+
+def _around(example: Inputs, task: Task) -> Inputs:
+    """The example and draws around it: at the example alone (often zero) different models can agree."""
+    several = example.rows(torch.zeros(_PROBES, dtype=torch.long))
+    point = several.value
+    if not point.is_floating_point():
+        return several
+    noise = torch.randn(point.shape, generator=generator(0, "probe", point[0]), dtype=point.dtype)
+    noise[0] = 0
+    moved = point + noise
+    bounds = task.bounds(several)
+    return several.at(moved if bounds is None else moved.clamp(*bounds))
