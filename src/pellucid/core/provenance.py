@@ -13,7 +13,7 @@ from pellucid.core.record import record
 
 def versions() -> dict[str, str]:
     """The versions an answer depends on."""
-    return {"pellucid": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"pellucid": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
 
 
 @record
