@@ -38,8 +38,12 @@ def by_content(cls: type[T]) -> type[T]:
 
 def _feed(hasher: Any, value: Any) -> None:
     match value:
-        case None | bool() | int() | str() | bytes() if not isinstance(value, enum.Enum):
-            _item(hasher, type(value).__name__, value if isinstance(value, bytes) else str(value).encode())
+        case None | bool() | int() if not isinstance(value, enum.Enum):
+            _item(hasher, type(value).__name__, str(value).encode())
+        case str() if not isinstance(value, enum.Enum):  # NumPy's text too, which is the same once it was saved
+            _item(hasher, "str", value.encode())
+        case bytes():
+            _item(hasher, "bytes", value)
         case float():
             _item(hasher, "float", struct.pack("<d", value))
         case enum.Enum():

@@ -1,0 +1,116 @@
+"""How the contract tests ask: every method with quick settings, every subject with a question that fits."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import pellucid as pl
+from contract.cases import CASES, Case
+from pellucid.core.content import digest
+from pellucid.core.method import METHODS, discover, query_type
+
+# Fields that make a method quick enough to be asked often; a subject's own entry wins over the method's.
+QUICK: dict[str, dict[str, Any]] = {
+    "lime": {"samples": 40},
+    "integrated-gradients": {"max_steps": 64},
+    "occlusion efficientnet-lite0": {"window": 112, "stride": 56},
+    "region-perturbation": {"steps": 5, "draws": 2},
+}
+
+
+def ids() -> list[str]:
+    """Every registered method of the product."""
+    return sorted(name for name, cls in discover().items() if cls.__module__.startswith("pellucid."))
+
+
+def quick(method: str, case: str) -> Any:
+    """A method with settings that keep one call on a small subject within a fraction of a second."""
+    return METHODS[method](**(QUICK.get(method, {}) | QUICK.get(f"{method} {case}", {})))
+
+
+def fits(method: str, case: Case) -> bool:
+    """Whether a method can be asked of a subject, by what both say of themselves."""
+    spec = METHODS[method].spec
+    return spec.access <= case.offers and case.modality in spec.modalities
+
+
+def pairs(*, fitting: bool) -> list[tuple[str, str]]:
+    """Every (method, case) that can be asked, or every one that must be refused."""
+    return [(method, name) for method in ids() for name, case in CASES.items() if fits(method, case) is fitting]
+
+
+def question(method: str, subject: pl.Subject, inputs: Any, **asked: Any) -> Any:
+    """A query of the kind that the method answers, about these inputs."""
+    decision = pl.Decision(inputs, **({"target": 0} | asked))
+    expected = query_type(METHODS[method])
+    if expected is pl.Decision:
+        return decision
+    if expected is pl.Judgement:
+        return pl.Judgement([pl.methods.Occlusion(window=2, stride=2)(subject, decision)])
+    raise NotImplementedError(f"the contract tests cannot ask a {expected.__name__} yet: teach question() to")
+
+
+def numbers(result: Any) -> dict[str, torch.Tensor]:
+    """Every tensor of a result that must not depend on when or beside what it was computed, by field."""
+    return {name: value for name, value in vars(result).items() if isinstance(value, torch.Tensor)}
+
+
+def content(result: Any) -> str:
+    """A digest of all that a result file holds, except the processor time it took."""
+    provenance = dataclasses.replace(result.provenance, cost={**result.provenance.cost, "cpu_seconds": 0.0})
+    return digest(dataclasses.replace(result, provenance=provenance))
+
+
+def per_example(result: Any) -> list[torch.Tensor]:
+    """What a result says of each example: its scores without padding, or its metric."""
+    if isinstance(result, pl.Evaluation):
+        return list(result.per_example.T)
+    masks = [None] * len(result.scores) if result.mask is None else list(result.mask)
+    return [
+        scores if mask is None or mask.ndim > scores.ndim else scores[mask]
+        for scores, mask in zip(result.scores, masks, strict=True)
+    ]
+
+
+def state(subject: pl.Subject) -> dict[str, Any]:
+    """Everything a method could leave behind on a subject or in the process, as values that can be compared."""
+    module = subject.module
+    return {
+        "random": (torch.get_rng_state().sum().item(), str(np.random.get_state()[1][:9])),
+        "defaults": (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()),
+        "modes": (torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()),
+        "global hooks": [len(getattr(nn.modules.module, name)) for name in _GLOBAL_HOOKS],
+        "modules": {} if module is None else {name: _module_state(child) for name, child in module.named_modules()},
+        "tensors": {} if module is None else {name: _tensor_state(tensor) for name, tensor in _tensors(module)},
+    }
+
+
+_GLOBAL_HOOKS = sorted(
+    name for name in vars(nn.modules.module) if name.startswith("_global_") and name.endswith("_hooks")
+)
+
+
+def _module_state(module: nn.Module) -> tuple[Any, ...]:
+    hooks = {
+        name: len(value) for name, value in vars(module).items() if name.endswith(("_hooks", "_hooks_with_kwargs"))
+    }
+    return type(module), module.training, hooks, sorted(vars(module)), str(vars(module).get("forward"))
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _tensor_state(tensor: torch.Tensor) -> tuple[Any, ...]:
+    hooks = tensor._backward_hooks if tensor.is_leaf else None
+    return id(tensor), digest(tensor), tensor.dtype, tensor.requires_grad, tensor.grad is None, bool(hooks)
+
+
+def access_is_missing(method: str, case: Case) -> bool:
+    """Whether a refusal is about what the subject offers, so that other methods can be asked instead."""
+    return not METHODS[method].spec.access <= case.offers
