@@ -32,8 +32,9 @@ _HELP = (
     "Without a verb it draws the map, asks what must be understood and by whom, and answers."
 )
 _EPILOGUE = (
-    "Exit codes: 0 done, 1 defect, 2 usage, 3 not answerable, 4 bad input, 5 missing extra, 6 cannot write, 7 the model "
-    "failed, 130 interrupted. --debug, or PELLUCID_DEBUG=1, shows where a defect comes from. NO_COLOR is honoured."
+    "Exit codes: 0 done, 1 defect, 2 usage, 3 not answerable, 4 bad input, 5 missing extra, 6 cannot write, "
+    "7 the model failed, 130 interrupted. --debug, or PELLUCID_DEBUG=1, shows where a defect comes from. "
+    "NO_COLOR is honoured."
 )
 
 

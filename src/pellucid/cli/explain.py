@@ -30,16 +30,12 @@ def explain(
     foil: Annotated[str | None, Parameter(help="the class to contrast it with; without it the runner-up")] = None,
     method: Annotated[
         list[str] | None,
-        Parameter(help="a method to ask, by id or as JSON; repeat it for a panel of your own", negative=()),
+        Parameter(help="a method by id or as JSON; repeat it for a panel of your own", negative=()),
     ] = None,
     out: Annotated[Path, Parameter(help="the folder for the report")] = OUT,
-    budget: Annotated[
-        int | None, Parameter(help="forward passes for scoring the maps; fewer are quicker and less sure")
-    ] = None,
+    budget: Annotated[int | None, Parameter(help="forward passes for scoring the maps")] = None,
     seed: Annotated[int, Parameter(help="for methods that draw at random")] = 0,
-    keep_inputs: Annotated[
-        bool, Parameter(help="store the inputs themselves in the result files", negative=())
-    ] = False,
+    keep_inputs: Annotated[bool, Parameter(help="store the inputs in the result files", negative=())] = False,
     row: Annotated[int | None, Parameter(help="of a table, this row only, counted from 0")] = None,
     limit: Annotated[int | None, Parameter(help="of a folder, this many pictures, evenly spaced")] = None,
     json: Annotated[bool, Parameter(help="one JSON document on standard output", negative=())] = False,
@@ -120,7 +116,7 @@ def _about_many(found: dict[str, Any], out: Path) -> list[str]:
     agreement = found.get("agreement")
     if agreement:
         said.append(
-            f"The prediction is the known class for {agreement['right']} of {agreement['of']}: {agreement['share']:.1%} "
-            f"(95 % interval {agreement['low']:.1%} to {agreement['high']:.1%})."
+            f"The prediction is the known class for {agreement['right']} of {agreement['of']}: "
+            f"{agreement['share']:.1%} (95 % interval {agreement['low']:.1%} to {agreement['high']:.1%})."
         )
     return [*said, "", f"The index: {out / 'index.html'}"]

@@ -24,12 +24,8 @@ _MARK = "●"
 
 def map(
     *,
-    need: Annotated[
-        str | None, Parameter(help="what must be understood: words, a scope, a dimension, or a number")
-    ] = None,
-    asker: Annotated[
-        str | None, Parameter(help="by whom: developer, domain expert, affected person or auditor")
-    ] = None,
+    need: Annotated[str | None, Parameter(help="what must be understood: words, scope, dimension or number")] = None,
+    asker: Annotated[str | None, Parameter(help="developer, domain expert, affected person or auditor")] = None,
     subject: Annotated[str | None, Parameter(help="of which model: say what does not apply to it, and why")] = None,
     option: Annotated[list[str] | None, Parameter(help="name=value for loading the model", negative=())] = None,
     gaps: Annotated[bool, Parameter(help="what nobody serves yet, and why", negative=())] = False,

@@ -33,9 +33,7 @@ def _subject_and_answer(
     *,
     subject: Annotated[str, _common("a model by name, or hf:…, onnx:…, http://…, module:factory")] = DEFAULT_SUBJECT,
     option: Annotated[list[str] | None, _common("name=value for loading the model", negative=())] = None,
-    row: Annotated[
-        int | None, _common("of a table, ask about this row only, counted from 0", show_default=False)
-    ] = None,
+    row: Annotated[int | None, _common("of a table, this row only, counted from 0", show_default=False)] = None,
     out: Annotated[Path | None, _common("save the result to this .pellucid file", show_default=False)] = None,
     plot: Annotated[Path | None, _common("save the picture of it to this .png file", show_default=False)] = None,
     json: Annotated[bool, _common("one JSON document on standard output", negative=())] = False,
@@ -57,9 +55,7 @@ def _decision(
 
 def _judgement(
     *inputs: Annotated[str, Parameter(help="the input that the results are about; it is asked again")],
-    result: Annotated[
-        list[Path] | None, _common("a saved explanation to judge; repeat it for several", negative=())
-    ] = None,
+    result: Annotated[list[Path] | None, _common("a saved explanation; repeat it for several", negative=())] = None,
 ) -> None:
     """Arguments of methods that judge explanations; read from this signature."""
 
@@ -102,8 +98,10 @@ def _field_parameter(field: Mapping[str, Any]) -> inspect.Parameter:
         kind = Literal[tuple(field["choices"])]
     help = Parameter(help=described(field), group=_FIELDS, show_default=False, required=field["required"])
     default = inspect.Parameter.empty if field["required"] else None
-    annotation = Annotated[kind if field["required"] else kind | None, help]
-    return inspect.Parameter(field["name"], inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    annotation = kind if field["required"] else kind | None
+    return inspect.Parameter(
+        field["name"], inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, help]
+    )
 
 
 def described(field: Mapping[str, Any]) -> str:
@@ -176,7 +174,7 @@ def _judged_results(subject: "Subject", inputs: Any, options: Mapping[str, Any])
 
 
 def _asked_again(subject: "Subject", inputs: Any, path: Path, result: Any) -> "Result":
-    """A loaded explanation with its decision; refused where this subject and input do not give the value it explains."""
+    """A loaded explanation with its decision; refused where subject and input do not give the value it explains."""
     import torch
 
     from pellucid.core.query import Decision

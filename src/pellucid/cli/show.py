@@ -18,9 +18,7 @@ _SUFFIX = ".pellucid"
 
 
 def show(
-    name: Annotated[
-        str, Parameter(help="a method's id, a .pellucid file, a subject's name, or a word such as transparency")
-    ],
+    name: Annotated[str, Parameter(help="a method, a .pellucid file, a subject, or a word such as transparency")],
     /,
     *,
     json: Annotated[bool, Parameter(help="one JSON document on standard output", negative=())] = False,

@@ -1,7 +1,7 @@
 """The map drawn with box characters: four overlapping rectangles, every method in the region of its scopes.
 
-The rectangles lie like the bands of a Karnaugh map, two across and two down, so that all fifteen overlaps of four sets are
-there, each in one piece, and can be read without colour: each scope has a line of its own.
+The rectangles lie like the bands of a Karnaugh map, two across and two down, so that all fifteen overlaps of four sets
+are there, each in one piece, and can be read without colour: each scope has a line of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ LINES = {
 
 
 def drawing(regions: Mapping[frozenset[Scope], Sequence[str]], width: int = 80) -> str:
-    """The map as text of at most ``width`` (80 or more) columns; ``regions`` holds the names in each exact set of scopes."""
+    """The map as text of ``width`` (80 or more) columns; ``regions`` holds the names in each exact set of scopes."""
     cells = [[regions.get(_scopes(row, column), ()) for column in range(4)] for row in range(4)]
     widths = _widths(cells, width - _FRAME)
     texts = [[_packed(names, widths[c]) for c, names in enumerate(row)] for row in cells]
@@ -125,7 +125,7 @@ class _Canvas:
 
     def _boxes(self, widths: Sequence[int], heights: Sequence[int]) -> list[tuple[int, int, int, int]]:
         """Left, top, right and bottom of each scope. Edges are staggered so that no two borders lie on each other."""
-        first, second, third, fourth = self.columns
+        _, second, third, fourth = self.columns
         right = fourth + widths[3] + 1
         one, two, three, four = self.rows
         bottom = four + heights[3]

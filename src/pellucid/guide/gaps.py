@@ -1,4 +1,4 @@
-"""The gap matrix: which dimension, for which inputs, on which kind of network, for whom, no method serves yet, and why."""
+"""The gap matrix: where dimension, kind of input, kind of network and asker meet and no method serves, and why."""
 
 import itertools
 from collections.abc import Mapping, Sequence

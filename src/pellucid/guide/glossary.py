@@ -18,51 +18,51 @@ class Term:
 GLOSSARY = (
     Term(
         "interpretability",
-        "How well a given person can come to understand a model or its decisions, for a purpose. The roof over everything "
-        "here: it depends on who asks and what for, so no number measures it alone.",
+        "How well a given person can come to understand a model or its decisions, for a purpose. The roof "
+        "over everything here: it depends on who asks and what for, so no number measures it alone.",
         "Lipton 2016, as a roof over several different notions; Chakraborty et al. 2017",
-        "Montavon et al. 2018 use it for abstract concepts put in terms people can follow; many use it as another word for "
-        "explainability.",
+        "Montavon et al. 2018 use it for abstract concepts put in terms people can follow; many use it as "
+        "another word for explainability.",
     ),
     Term(
         "explainability",
-        "The scope of methods that give reasons for what a model did, after the fact, without making the model itself "
-        "simpler: heat maps, contrasts, examples, sentences.",
+        "The scope of methods that give reasons for what a model did, after the fact, without making the "
+        "model itself simpler: heat maps, contrasts, examples, sentences.",
         "Lipton 2016, who calls it post-hoc interpretability; Chakraborty et al. 2017, who call it model functionality",
         "Montavon et al. 2018 call an explanation the collection of features that contributed to one decision.",
     ),
     Term(
         "transparency",
-        "The scope of methods that open the model itself: what it computes, how it was trained, what follows from its form. "
-        "The opposite of a black box.",
+        "The scope of methods that open the model itself: what it computes, how it was trained, what follows "
+        "from its form. The opposite of a black box.",
         "Lipton 2016, with its three levels: simulatability, decomposability, algorithmic transparency",
         "In law and public debate it means disclosure: who uses which model on whom.",
     ),
     Term(
         "translatability",
-        "The scope of methods that say what a model holds inside in terms a person already has: concepts, words, pictures, "
-        "rules.",
+        "The scope of methods that say what a model holds inside in terms a person already has: concepts, "
+        "words, pictures, rules.",
         "the map of Graziani, as we read it",
         "Linguistics and program verification use the word for other things.",
     ),
     Term(
         "decomposability",
-        "The scope of methods that take a model or a decision apart so that each part (input, unit, layer, weight) has a "
-        "meaning of its own.",
+        "The scope of methods that take a model or a decision apart so that each part (input, unit, layer, "
+        "weight) has a meaning of its own.",
         "Lipton 2016; as a scope, the map of Graziani, as we read it",
         "As a dimension it is narrower: each part of the model itself admits an intuitive account.",
     ),
     Term(
         "simulatability",
-        "Whether a person can go through the model's whole calculation, with the input, in reasonable time. It ends at "
-        "small models, whatever their kind.",
+        "Whether a person can go through the model's whole calculation, with the input, in reasonable time. "
+        "It ends at small models, whatever their kind.",
         "Lipton 2016",
         "Forward simulation is the related test on people: can they predict what the model will say?",
     ),
     Term(
         "algorithmic transparency",
-        "Whether the training is understood: what it converges to and why. Deep networks do not have it; what can be watched "
-        "are the phases and single steps of their training.",
+        "Whether the training is understood: what it converges to and why. Deep networks do not have it; what"
+        " can be watched are the phases and single steps of their training.",
         "Lipton 2016",
         "In public policy: the disclosure of how automated decisions are made.",
     ),
@@ -79,38 +79,42 @@ GLOSSARY = (
     ),
     Term(
         "local explanation",
-        "The dimension of answers about one decision, or about its neighbourhood. What is true here need not be true "
-        "elsewhere.",
+        "The dimension of answers about one decision, or about its neighbourhood. What is true here need not "
+        "be true elsewhere.",
         "Lipton 2016; Ribeiro et al. 2016",
         "Local also means near in the input space, which a heat map of one input is not about.",
     ),
     Term(
         "explanation by example",
-        "The dimension of answers that show cases: the training cases that made it so, the most similar ones, prototypes.",
+        "The dimension of answers that show cases: the training cases that made it so, the most similar ones,"
+        " prototypes.",
         "Lipton 2016",
     ),
     Term(
         "faithfulness",
-        "Whether an explanation says what the model does, rather than what people find convincing. Measured by "
-        "intervening on the model or its input, against controls that know nothing.",
+        "Whether an explanation says what the model does, rather than what people find convincing. Measured "
+        "by intervening on the model or its input, against controls that know nothing.",
         "Samek et al. 2017 for heat maps; Jacovi & Goldberg 2020 for the distinction",
-        "Also called fidelity; for surrogates fidelity is the agreement of the two models' outputs, which is not the same.",
+        "Also called fidelity; for surrogates fidelity is the agreement of the two models' outputs, which is "
+        "not the same.",
     ),
     Term(
         "plausibility",
-        "Whether an explanation looks right to people. It says nothing about faithfulness: an edge detector is plausible.",
+        "Whether an explanation looks right to people. It says nothing about faithfulness: an edge detector "
+        "is plausible.",
         "Jacovi & Goldberg 2020",
     ),
     Term(
         "completeness",
-        "Scores that add up to the score they explain, less what a named residual holds. It is book-keeping, not proof: "
-        "errors that cancel add up too.",
+        "Scores that add up to the score they explain, less what a named residual holds. It is book-keeping, "
+        "not proof: errors that cancel add up too.",
         "Sundararajan et al. 2017; Bach et al. 2015 call the same conservation",
         "In Gilpin et al. 2018 a complete explanation is one that describes the operation of the system accurately.",
     ),
     Term(
         "relevance",
-        "A share of the score that is assigned to an input or a unit; positive speaks for the target, negative against it.",
+        "A share of the score that is assigned to an input or a unit; positive speaks for the target, "
+        "negative against it.",
         "Bach et al. 2015",
         "Sensitivity is another thing: what would change the score, not what makes it up.",
     ),

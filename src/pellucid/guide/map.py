@@ -34,6 +34,10 @@ class Need:
         found = record[self.facet]
         return not self.values.isdisjoint([found] if isinstance(found, str) else found)
 
+    def overlap(self, stems: frozenset[str]) -> int:
+        """How many of these stems are this need's; those of its own words count twice."""
+        return 2 * len(stems & _stems(f"{self.id} {self.words}")) + len(stems & _stems(self.terms))
+
 
 def _asking(id: str, words: str, query: str, terms: str) -> Need:
     return Need(id, words, "query", frozenset({query}), terms)
@@ -44,7 +48,7 @@ NEEDS = (
         "decision",
         "one decision: why this output for this input?",
         "Decision",
-        "explain prediction picture image text row answer class score pixel word column heat map saliency relevance",
+        "explain predict prediction picture image text row answer class say said score pixel word column map saliency",
     ),
     _asking(
         "trust",
@@ -210,12 +214,12 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-_SMALL = frozenset(
-    "a an and are by can does do for has how i in is it itself made my of on one or over so that the they this "
-    "to was what which who why with".split()
+_SMALL = re.compile(
+    r"\b(a|an|and|are|by|can|does|do|for|has|how|i|in|is|it|itself|made|my|of|on|one|or|over|so|that|the|they|this|to|was"
+    r"|what|which|who|with)\b"
 )
 
 
 def _stems(text: str) -> frozenset[str]:
-    words = re.findall(r"[\w-]+", text.casefold())
-    return frozenset(re.sub(r"(ing|ed|es|s)$", "", word) for word in words if word not in _SMALL)
+    words = re.findall(r"[\w-]+", _SMALL.sub("", text.casefold()))
+    return frozenset(re.sub(r"(ing|ed|es|s)$", "", word) for word in words)
