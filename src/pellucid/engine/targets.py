@@ -98,6 +98,7 @@ def class_index(word: str, labels: Sequence[str]) -> int:
     """
     folded = word.strip().casefold()
     for fits in (
+        lambda label: label == word,  # Of characters, "e" is not "E", and a space is not nothing.
         lambda label: label.casefold() == folded,
         lambda label: folded in [part.strip().casefold() for part in label.split(",")],
     ):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from pellucid.core.subject import OutputKind
+    from pellucid.core.subject import OutputKind, Task
     from pellucid.models.packaged import Packaged
     from pellucid.subjects.torch import TorchSubject
 
@@ -35,12 +35,11 @@ def efficientnet_lite2(*, crop: bool = False, device: Any = None) -> "TorchSubje
 def digits_cnn(*, device: Any = None) -> "TorchSubject":
     """Handwritten digits of 8 × 8 grey pixels: light ink on dark paper, as in scikit-learn's ``load_digits`` ÷ 16."""
     from pellucid.models.digits import load_digits_cnn
-    from pellucid.subjects.torch import TorchSubject
     from pellucid.tasks.image import Image
 
     packaged = load_digits_cnn()
     task = Image(size=8, mean=(0.0,), deviation=(1.0,), labels=packaged.labels)
-    return TorchSubject(packaged.module, task, name="digits-cnn", device=device)
+    return _subject("digits-cnn", packaged.module, task, device)
 
 
 def wine_mlp(*, device: Any = None) -> "TorchSubject":
@@ -61,11 +60,40 @@ def diabetes_mlp(*, device: Any = None) -> "TorchSubject":
     return _table("diabetes-mlp", load_diabetes_mlp(), load_diabetes(scaled=False).data, "value", device)
 
 
+def minilm_sentiment(*, device: Any = None) -> "TorchSubject":
+    """Whether a sentence is negative or positive, from its word embeddings (extra ``text``, a package of weights)."""
+    from pellucid.models.sentiment import load_minilm_sentiment
+    from pellucid.subjects.huggingface import embedding
+    from pellucid.tasks.text import Text
+
+    packaged = load_minilm_sentiment()
+    network: Any = packaged.module
+    longest = network.encoder.config.max_position_embeddings
+    task = Text(network.tokenizer, embedding(network.encoder), packaged.labels, longest=longest)
+    return _subject("minilm-sentiment", network, task, device)
+
+
+def char_lstm(*, device: Any = None) -> "TorchSubject":
+    """The next character of a play at every position; its initial state ``hidden`` and ``cell`` is an input too."""
+    from pellucid.models.character_lstm import load_char_lstm
+    from pellucid.tasks.sequence import Sequence
+
+    packaged = load_char_lstm()
+    network: Any = packaged.module
+    state = (network.lstm.num_layers, network.lstm.hidden_size)
+    task = Sequence(
+        vocabulary=packaged.features, labels=packaged.labels, states={"hidden": state, "cell": state}, point="one_hot"
+    )
+    return _subject("char-lstm", network, task, device)
+
+
 ZOO: Mapping[str, Callable[..., "TorchSubject"]] = {
     "efficientnet-lite0": efficientnet_lite0,
     "efficientnet-lite1": efficientnet_lite1,
     "efficientnet-lite2": efficientnet_lite2,
     "digits-cnn": digits_cnn,
+    "minilm-sentiment": minilm_sentiment,
+    "char-lstm": char_lstm,
     "wine-mlp": wine_mlp,
     "diabetes-mlp": diabetes_mlp,
 }
@@ -73,16 +101,14 @@ ZOO: Mapping[str, Callable[..., "TorchSubject"]] = {
 
 def _efficientnet_lite(variant: Literal["lite0", "lite1", "lite2"], crop: bool, device: Any) -> "TorchSubject":
     from pellucid.models.efficientnet_lite import imagenet_labels, load_efficientnet_lite
-    from pellucid.subjects.torch import TorchSubject
     from pellucid.tasks.image import Image
 
     network = load_efficientnet_lite(variant)
     task = Image(size=network.side, labels=imagenet_labels(), crop=crop)
-    return TorchSubject(network, task, name=f"efficientnet-{variant}", device=device)
+    return _subject(f"efficientnet-{variant}", network, task, device)
 
 
 def _table(name: str, packaged: "Packaged", rows: Any, output: "OutputKind", device: Any) -> "TorchSubject":
-    from pellucid.subjects.torch import TorchSubject
     from pellucid.tasks.tabular import Tabular
 
     task = Tabular(
@@ -93,7 +119,13 @@ def _table(name: str, packaged: "Packaged", rows: Any, output: "OutputKind", dev
         reference=_training_rows(rows),
         output=output,
     )
-    return TorchSubject(packaged.module, task, name=name, device=device)
+    return _subject(name, packaged.module, task, device)
+
+
+def _subject(name: str, network: "nn.Module", task: "Task", device: Any) -> "TorchSubject":
+    from pellucid.subjects.torch import TorchSubject
+
+    return TorchSubject(network.to(device), task, name=name, device=device)
 
 
 def _training_rows(rows: Any) -> "Tensor":
