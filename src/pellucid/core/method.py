@@ -38,11 +38,11 @@ class Method(Protocol):
 
 def method(cls: type[T]) -> type[T]:
     """Register a method: freeze it, check its fields, compare it by content, and wrap its call with the contract."""
+    _check_fields_on_creation(cls)  # before the dataclass is made, which looks for __post_init__ once
     cls = by_content(dataclasses.dataclass(frozen=True, eq=False)(cls))
     spec: Spec = cls.spec  # type: ignore[attr-defined]
     if spec.id in METHODS and METHODS[spec.id].__qualname__ != cls.__qualname__:
         raise UsageError(f"two methods are called {spec.id!r}")
-    _check_fields_on_creation(cls)
     cls.__call__ = _contract(cls.__call__)  # type: ignore[operator, method-assign]
     METHODS[spec.id] = cls
     return cls

@@ -48,7 +48,7 @@ class Occlusion:
 
     window: Annotated[Extent, "side of the window in elements; None: a fourteenth of a picture, else 1"] = None
     stride: Annotated[Extent, "step between windows; None: half the window"] = None
-    baseline: Annotated[Baseline, "what covers the window; None: the task's default"] = None  # type: ignore[assignment]
+    baseline: Annotated[Union[Baseline, None], "what covers the window; None: the task's default"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         inputs = subject.prepare(query.inputs)
