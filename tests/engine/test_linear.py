@@ -196,7 +196,7 @@ def test_columns_that_cannot_be_told_apart_are_unbounded():
     data[:, 1] = data[:, 0]
     moments = gathered(data, answers, weights)
     low, high = linear.interval([(data, answers, weights)], moments, linear.ridge(moments, torch.arange(4)))
-    assert bool(low.isinf().all()) and bool(high.isinf().all())
+    assert bool((low.isinf() & high.isinf()).all())
 
 
 def test_too_little_weight_for_the_number_of_terms_leaves_coefficients_unbounded():

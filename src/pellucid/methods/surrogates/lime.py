@@ -90,9 +90,7 @@ class Lime:
         alternatives=("occlusion",),
     )
 
-    samples: Annotated[int, Ge(2), "rows around the example, itself included; lime takes 5000 for texts and tables"] = (
-        1000
-    )
+    samples: Annotated[int, Ge(2), "rows around the example, itself included; lime's texts and tables take 5000"] = 1000
     segments: Annotated[Union[int, None], Ge(1), "number of superpixels wanted; None: the task's default"] = None
     features: Annotated[Grouping, "what is changed together; None: superpixels, words, columns or elements"] = None
     keep: Annotated[Union[int, None], Ge(1), "number of features in the linear model; None: all"] = None
