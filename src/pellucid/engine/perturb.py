@@ -47,8 +47,7 @@ def grouping(subject: Subject, inputs: Inputs, wanted: Grouping, number: int | N
         return subject.task.features(inputs, wanted, number)
     point = inputs.value
     segments = wanted.long()
-    if segments.ndim < point.ndim:
-        segments = segments.expand(len(point), *segments.shape)
+    segments = segments.view(*[1] * (point.ndim - segments.ndim), *segments.shape)
     try:
         segments.expand_as(point)
     except RuntimeError as error:

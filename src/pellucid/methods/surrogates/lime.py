@@ -266,9 +266,10 @@ def _doubts(moments: linear.Moments, model: linear.LinearModel, low: Tensor, unc
     notes = []
     if unchanged:
         notes.append(f"{unchanged} of {moments.features} features look the same hidden as shown: they cannot score.")
+    few = moments.effective < len(model.columns) + 2
     if moments.constant:
         notes.append("The score is the same whatever is changed: no feature matters on its own or with others.")
-    elif moments.effective < len(model.columns) + 2:
+    elif few:
         notes.append(
             f"The {moments.rows} samples weigh as much as {moments.effective:.1f}, too few for {len(model.columns)} "
             "features: R² says nothing and the scores have no bounds; draw more, or widen the kernel."
@@ -278,6 +279,6 @@ def _doubts(moments: linear.Moments, model: linear.LinearModel, low: Tensor, unc
             f"The linear model explains only {max(float(model.r2), 0):.0%} of the variation of the score: read the "
             "scores with caution."
         )
-    elif bool(low.isinf().any()):
+    if bool(low.isinf().any()) and not few:
         notes.append("A score without bounds is of a feature that the samples never change on its own.")
     return tuple(notes)
