@@ -26,7 +26,7 @@ _FORMATS = "a state dict (name → tensor) as .safetensors, or as .pt or .pth wr
 _WRAPPING = tuple(name for name in inspect.signature(wrap).parameters if name != "model")
 
 
-def load_factory(place: str, *, weights: str | Path | None = None, **options: Any) -> Subject:
+def load_factory(place: str, /, *, weights: str | Path | None = None, **options: Any) -> Subject:
     """What ``factory(**options)`` of ``module:factory`` or ``file.py:factory`` returns, as a subject.
 
     Modules are looked for in the current directory first. A name that holds a ready model or subject is used as it is.

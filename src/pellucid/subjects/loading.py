@@ -20,7 +20,7 @@ KINDS = {
 }
 
 
-def load(name: str, **options: Any) -> "Subject":
+def load(name: str, /, **options: Any) -> "Subject":
     """A subject by its name in the zoo (``efficientnet-lite0``) or by where it is.
 
     ``hf:folder-or-name`` is a Hugging Face sequence classifier, ``onnx:file.onnx`` a file, ``http://…`` an endpoint
