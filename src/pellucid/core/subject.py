@@ -92,8 +92,9 @@ class Features:
         for example, segments, number in zip(scores, self.segments, self.counts(), strict=True):
             flat = segments.expand_as(example).reshape(-1)
             inside = flat >= 0
-            sums = torch.zeros(number, dtype=example.dtype)
-            result.append(sums.index_add_(0, flat[inside], example.reshape(-1)[inside]))
+            sums = torch.zeros(number, dtype=torch.float64)
+            sums.index_add_(0, flat[inside], example.reshape(-1)[inside].double())
+            result.append(sums.to(example.dtype))
         return tuple(result)
 
     def spread(self, values: Sequence[Tensor], like: Tensor) -> Tensor:
