@@ -37,6 +37,9 @@ def generated() -> dict[Path, str]:
     catalogue = generating.document()
     records = json.loads(catalogue)["methods"]
     papers = references(REFERENCES.read_text(encoding="utf-8"))
+    missing = sorted({key for record in records for key in record["references"]} - set(papers))
+    if missing:
+        raise SystemExit(f"docs/references.bib lacks {', '.join(missing)}")
     pages = {DOCS / "methods" / f"{record['id']}.md": method_page(record, papers) for record in records}
     return {
         CATALOGUE: catalogue,
@@ -163,7 +166,7 @@ def map_page(records: Sequence[Record]) -> str:
     ]
     parts = [
         "# The map",
-        "Every method lies in the region of its scopes. `pellucid map` draws the same, and answers for a need, an asker "
+        "Every method lies in the region of its scopes. `pellucid map` draws the same and answers for a need, an asker "
         "and a model.",
         f"```text\n{drawing(placed(records), 100).rstrip()}\n```",
         "## Needs",
