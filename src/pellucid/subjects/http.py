@@ -135,6 +135,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         self.name = name
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+        fp.close()
         raise SubjectFailed(f"{self.name} redirects to {newurl!r}, which is not followed; name the final address")
 
 
