@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 _RECORD = "pellucid"
@@ -43,7 +43,7 @@ class Packaged:
             "metadata": self.metadata,
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.module.state_dict().items()}
-        save_file(tensors, path, metadata={_RECORD: json.dumps(record)})
+        path.write_bytes(save(tensors, metadata={_RECORD: json.dumps(record)}))
 
 
 def load_packaged(name: str, build: Callable[..., nn.Module]) -> Packaged:
