@@ -1,4 +1,5 @@
-"""Methods whose query is a Judgement: how good is an answer? ``pellucid.metrics.X`` imports only the file that holds it."""
+"""Methods whose query is a Judgement: how good is an answer? ``pellucid.metrics.X`` imports only the file that holds
+it."""
 
 import importlib
 from typing import Any
