@@ -48,13 +48,14 @@ NEEDS = (
         "decision",
         "one decision: why this output for this input?",
         "Decision",
-        "explain predict prediction picture image text row answer class say said score pixel word column map saliency",
+        "explain predict prediction picture image text row answer class say said score pixel word column matter "
+        "important attribution relevance saliency heat map",
     ),
     _asking(
         "trust",
         "an explanation itself: how far can it be trusted?",
         "Judgement",
-        "judge quality faithful faithfulness metric evaluate compare explanations heat maps reliable",
+        "judge good quality faithful faithfulness metric evaluate compare explanations heat maps reliable",
     ),
     _asking(
         "unit",
@@ -70,9 +71,9 @@ NEEDS = (
     ),
     _asking(
         "arrangement",
-        "the data inside the network: how is it arranged?",
+        "the space inside the network: what lies near what?",
         "Representation",
-        "cluster neighbour similar embedding projection t-sne space",
+        "arranged cluster neighbour similar embedding projection t-sne",
     ),
     _asking(
         "agreement",
@@ -82,7 +83,7 @@ NEEDS = (
     ),
     _asking(
         "concept",
-        "a human concept: does it matter to the model?",
+        "a human concept: does the model use it?",
         "Concepts",
         "idea stripes tcav measure size texture",
     ),
