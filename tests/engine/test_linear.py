@@ -49,11 +49,12 @@ def weighted_r2(data, answers, weights):
     return 1 - (weights.numpy() @ residual**2) / (weights.numpy() @ centred**2)
 
 
-@pytest.mark.parametrize("penalty", [1.0, 0.01, 50.0])
+@pytest.mark.parametrize("penalty", [None, 0.01, 50.0])
 def test_ridge_equals_dense_least_squares(penalty):
     data, answers, weights = make()
-    model = linear.ridge(gathered(data, answers, weights), torch.arange(5), penalty)
-    intercept, coefficients = dense_ridge(data, answers, weights, penalty)
+    given = () if penalty is None else (penalty,)
+    model = linear.ridge(gathered(data, answers, weights), torch.arange(5), *given)
+    intercept, coefficients = dense_ridge(data, answers, weights, *(given or (1.0,)))
     assert model.coefficients.numpy() == pytest.approx(coefficients, abs=1e-12)
     assert float(model.intercept) == pytest.approx(intercept, abs=1e-12)
     assert model.predict(data).numpy() == pytest.approx(intercept + data.numpy() @ coefficients, abs=1e-12)
