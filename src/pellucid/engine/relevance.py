@@ -1,0 +1,316 @@
+"""Layer-wise relevance propagation: from a score on the tape back to the point, every unit of it accounted for.
+
+The walk back keeps a ledger of memory cells: each operation takes what its output cells hold and gives it to its input
+cells, or to a named source that absorbs it. Where relevance reaches an operation without a rule, it is refused by name.
+"""
+
+import fnmatch
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pellucid.core.errors import NotAnswerable, UsageError, nearest
+from pellucid.engine.examples import Accounts
+from pellucid.engine.memory import Ledger, Memory, Value, overlapping
+from pellucid.engine.relevance_operations import BIAS, CONSTANT, OPERATIONS, STABILIZER, ZERO, unanswerable
+from pellucid.engine.relevance_products import BatchNorm, Fold, Parametric
+from pellucid.engine.relevance_records import Relevance, Step
+from pellucid.engine.relevance_sums import first
+from pellucid.engine.relevance_survey import Survey
+from pellucid.engine.rules import Composite, Flat, Rule, WSquare, ZBox
+from pellucid.engine.tape import Call, Mark, Tape
+
+ELSEWHERE = "other paths"
+
+
+def propagate(
+    tape: Tape,
+    scores: Tensor,
+    seed: Tensor,
+    composite: Composite,
+    rules: Mapping[str, Rule] | None = None,
+    at: str = "",
+) -> Relevance:
+    """The relevance of the point (or of the output of the module call ``at``) for ``seed``, shaped like ``scores``.
+
+    ``seed`` holds the explained scores at their places and zeros elsewhere; the negative score of a foil as well.
+    ``rules`` override the composite by place (``"block.3"``, ``"block.3#1"``, or a pattern such as ``"layer1.*"``).
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        return Propagation(tape, scores, seed, composite, rules or {}, at).walk()
+
+
+class Propagation:
+    """One walk back over a tape; operations see it as what takes and gives relevance."""
+
+    def __init__(
+        self, tape: Tape, scores: Tensor, seed: Tensor, composite: Composite, rules: Mapping[str, Rule], at: str
+    ) -> None:
+        if scores.shape != seed.shape:
+            raise UsageError(f"the seed {tuple(seed.shape)} must have the shape of the scores {tuple(scores.shape)}")
+        score = tape.value(scores)
+        if score is None:
+            raise NotAnswerable(
+                "the score was not computed from the point by operations that torch shows; ask occlusion or another "
+                "method that needs outputs only"
+            )
+        self.tape, self.composite, self.at = tape, composite, at
+        self.dtype = torch.float64 if torch.float64 in (scores.dtype, tape.point.dtype) else torch.float32
+        self.folds: dict[int, Fold] = {}
+        self._survey = Survey(tape, self.dtype)
+        self._accounts = Accounts(self._survey.examples)
+        self._ledger = Ledger()
+        self._steps: list[Step] = []
+        self._taken: tuple[Tensor | None, tuple[int, ...]] = (None, ())
+        self._disproportionate: set[Memory] = set()
+        self._scratch: dict[int, Tensor] = {}
+        self._stop = self._mark().position if at else 0
+        self._overrides = self._matched(rules)
+        self._score = score.content
+        seed = seed.detach().to(self.dtype)
+        self._seeded = self._account(seed, score)
+        self._ledger.give(score, seed, (self._seeded,))
+
+    def walk(self) -> Relevance:
+        """Walk back to the point, or to the end of the module call that was asked for."""
+        for call in reversed(self.tape.calls[self._stop :]):
+            self._step(call)
+        scores = self._read()
+        remaining = self._remaining()
+        totals = self._accounts.settled()
+        absorbed: dict[str, Tensor] = {}
+        for step in self._steps:
+            for source, accounts in step.absorbed.items():
+                absorbed[source] = absorbed.get(source, torch.zeros_like(remaining)) + totals[accounts].sum(0)
+        if bool(remaining.any()):
+            source = ELSEWHERE if self.at else CONSTANT
+            absorbed[source] = absorbed.get(source, torch.zeros_like(remaining)) + remaining
+        return Relevance(scores.cpu(), totals[self._seeded], absorbed, self._steps, totals, self.at)
+
+    # What operations use.
+
+    def tensor(self, value: Value) -> Tensor:
+        """A value in the precision of relevance."""
+        return value.tensor().to(self.dtype)
+
+    def output(self, call: Call) -> Tensor:
+        """The first output, computed again where the model rounds it to less than the precision of relevance."""
+        output = call.outputs[0]
+        assert output is not None
+        return output.tensor() if output.live.dtype == self.dtype else first(call.run(self._precise))
+
+    def scratch(self, slot: int, like: Tensor) -> Tensor:
+        """Memory in the shape of ``like`` that is used again and again, because fresh pages are slow."""
+        present = self._scratch.get(slot)
+        if present is None or present.numel() < like.numel():
+            present = self._scratch[slot] = torch.empty(like.numel(), dtype=self.dtype, device=like.device)
+        dense = not overlapping((tuple(like.shape), like.stride(), 0)) and like.numel() == _reach(like)
+        flat = present[: like.numel()]
+        return flat.as_strided(like.shape, like.stride()) if dense else flat.view(like.shape)
+
+    def share(
+        self,
+        call: Call,
+        relevance: Tensor,
+        denominator: Tensor,
+        epsilon: float | None = None,
+        bias: Tensor | None = None,
+        positive: bool = False,
+    ) -> Tensor:
+        """R / stab(D); the shares of stabiliser and bias are absorbed. Where D and ε are both 0, nothing is passed on.
+
+        ``positive`` promises that D ≥ 0, which saves work.
+        """
+        epsilon = self.composite.sum.stabilizer if epsilon is None else epsilon
+        output = call.outputs[0]
+        assert output is not None
+        if epsilon == 0:
+            dead = denominator == 0
+            shares = (relevance / denominator).masked_fill(dead, 0)
+            self.absorb(ZERO, relevance * dead, output)
+        elif positive:
+            shares = relevance / (denominator + epsilon)
+        else:
+            # Adding 0 turns −0 into +0: the sign of zero counts as positive.
+            offset = torch.copysign(denominator.new_full((), epsilon), denominator + 0.0)
+            shares = relevance / (denominator + offset)
+            self.absorb(STABILIZER, shares * offset, output)
+        self._absorb_shares(shares, output, epsilon if positive else 0.0, bias)
+        return shares
+
+    def give(self, value: Value, amount: Tensor) -> None:
+        """Hand relevance to an input that depends on the point."""
+        relevance, notes = self._taken
+        accounts = notes if amount is relevance and notes else (self._account(amount, value),)
+        self._steps[-1].leaving += accounts
+        self._ledger.give(value, amount, accounts)
+
+    def absorb(self, source: str, amount: Tensor, output: Value | None) -> None:
+        """Record relevance that goes to no input; ``amount`` broadcasts to the output of the operation."""
+        assert output is not None
+        self._absorbed(source, amount.expand(output.size), output)
+
+    def watch_cancellation(self, relevance: Tensor, spread: Tensor, output: Value | None) -> None:
+        """Record how much larger the terms' relevance (``spread``, absolute) is than that of their sum."""
+        assert output is not None
+        self._steps[-1].amplification = (self._account(spread, output), self._account(relevance.abs(), output))
+
+    def rule(self, call: Call, kind: str) -> Rule:
+        """The rule of a convolution or linear map: an override, or what the composite says of its kind and position."""
+        is_first = self._survey.is_first(call)
+        rule = self.override(call) or self.composite.rule(kind, is_first)
+        self._steps[-1].rule = type(rule).__name__
+        if is_first and isinstance(rule, ZBox | Flat | WSquare):
+            self._disproportionate.update(value.memory for value in call.inputs)
+        return rule
+
+    def override(self, call: Call) -> Rule | None:
+        """The rule that the caller wants at this place, if any."""
+        return self._overrides.get(call.place)
+
+    def folds_into_product(self, source: Value) -> bool:
+        """Whether nothing but one batch norm reads the output of a product."""
+        writer = source.content.writer
+        operation = OPERATIONS.get(writer.name) if writer is not None else None
+        return (
+            isinstance(operation, Parametric)
+            and operation.foldable(writer)
+            and source.content.reads == 1
+            and source.content is not self._score
+            and writer.outputs[0].geometry == source.geometry
+        )
+
+    def disproportionate(self, call: Call) -> bool:
+        """Whether the output's relevance came through a rule that does not look at values, further up the same path."""
+        output = call.outputs[0]
+        return output is not None and output.memory in self._disproportionate
+
+    def box(self, call: Call, source: Value, rule: ZBox) -> tuple[Tensor, Tensor]:
+        """The lowest and highest values that an input of a convolution can take, in its shape."""
+        if rule.low is None or rule.high is None:
+            raise UsageError(f"ZBox at {call} needs the bounds of the input: ZBox(low=…, high=…)")
+        bounds = [torch.as_tensor(bound).to(self.tape.point.device, self.dtype) for bound in (rule.low, rule.high)]
+        if not self._survey.is_first(call):
+            return bounds[0].expand(source.size), bounds[1].expand(source.size)
+        low, high = (self._survey.replayed(call, source, bound) for bound in bounds)
+        return torch.minimum(low, high), torch.maximum(low, high)
+
+    def support(self, call: Call, source: Value) -> Tensor:
+        """1 where an input of a product depends on the point, 0 where it is padding or another constant."""
+        return self._survey.support(call, source)
+
+    # The walk itself.
+
+    def _step(self, call: Call) -> None:
+        taken = [self._taken_from(output) for output in call.outputs]
+        relevances = tuple(relevance for relevance, _ in taken)
+        if all(relevance is None for relevance in relevances):
+            return
+        operation = OPERATIONS.get(call.name)
+        if operation is None:
+            if any(relevance is not None and bool(relevance.any()) for relevance in relevances):
+                raise unanswerable(call)
+            return
+        disproportionate = self.disproportionate(call)
+        if disproportionate and not operation.transparent:
+            raise unanswerable(call, "it stands before the first layer, whose rule does not look at the input's values")
+        step = Step(call.place, call.name)
+        self._steps.append(step)
+        for (relevance, notes), output in zip(taken, call.outputs, strict=True):
+            if relevance is not None and output is not None:
+                step.arriving += notes or (self._account(relevance, output),)
+        self._taken = (taken[0][0], tuple(step.arriving)) if len(taken) == 1 or not any(relevances[1:]) else (None, ())
+        operation.distribute_all(call, relevances, self)
+        if disproportionate:
+            self._disproportionate.update(value.memory for value in call.inputs)
+
+    def _taken_from(self, output: Value | None) -> tuple[Tensor | None, tuple[int, ...]]:
+        if output is None or not output.depends:
+            return None, ()
+        return self._ledger.take(output.memory, output.geometry)
+
+    def _absorb_shares(self, shares: Tensor, output: Value, epsilon: float, bias: Tensor | None) -> None:
+        """The shares of a positive stabiliser and of a bias; where the bias is one number per channel, summed first."""
+        rank = shares.ndim
+        channels = rank > 2 and (bias is None or (bias.ndim == rank and bias.numel() == bias.shape[1]))
+        if not epsilon and bias is None:
+            return
+        if channels and self._survey.examples.leads(output):
+            shares = shares.sum(tuple(range(2, rank)))
+            bias = None if bias is None else bias.reshape(1, -1)
+        if epsilon:
+            self._absorbed(STABILIZER, shares * epsilon, output)
+        if bias is not None:
+            self._absorbed(BIAS, shares * bias, output)
+
+    def _absorbed(self, source: str, amount: Tensor, output: Value) -> None:
+        self._steps[-1].absorbed.setdefault(source, []).append(self._account(amount, output))
+
+    def _account(self, amount: Tensor, value: Value) -> int:
+        number = self._accounts.open(amount, value)
+        if number is None:
+            raise self._mixed()
+        return number
+
+    def _matched(self, rules: Mapping[str, Rule]) -> dict[str, Rule]:
+        """The override of each place: its exact name before patterns, earlier patterns before later ones."""
+        known = [OPERATIONS.get(call.name) for call in self.tape.calls]
+        ruled = zip(self.tape.calls, known, strict=True)
+        places = list(dict.fromkeys(call.place for call, kind in ruled if isinstance(kind, Parametric | BatchNorm)))
+        found: dict[str, Rule] = {}
+        for pattern in sorted(rules, key=lambda pattern: pattern not in places):
+            names = [(place, place.partition("#")[0]) for place in places]
+            fits = [place for place, name in names if any(fnmatch.fnmatchcase(word, pattern) for word in (place, name))]
+            if not fits:
+                raise UsageError(
+                    f"no convolution, linear map or batch norm is at {pattern!r}; {nearest(pattern, places)}"
+                )
+            for place in fits:
+                found.setdefault(place, rules[pattern])
+        return found
+
+    def _mark(self) -> Mark:
+        mark = self.tape.marks.get(self.at)
+        if mark is None:
+            raise UsageError(
+                f"no layer {self.at!r} was called; {nearest(self.at, [name for name in self.tape.marks if name])}"
+            )
+        if mark.memory is None or mark.geometry is None:
+            raise NotAnswerable(
+                f"layer {self.at!r} returns no tensor that depends on the input; ask at a layer inside it"
+            )
+        return mark
+
+    def _read(self) -> Tensor:
+        """The relevance of the point or the layer; it leaves the ledger."""
+        memory, geometry = self.tape.start.memory, self.tape.start.geometry
+        if self.at:
+            mark = self._mark()
+            assert mark.memory is not None and mark.geometry is not None
+            memory, geometry = mark.memory, mark.geometry
+        scores, _ = self._ledger.take(memory, geometry)
+        return torch.zeros(geometry[0], dtype=self.dtype) if scores is None else scores.contiguous()
+
+    def _precise(self, value: Value) -> Tensor:
+        return self.tensor(value) if value.live.is_floating_point() else value.tensor()
+
+    def _remaining(self) -> Tensor:
+        """What is left in the ledger: at constant cells, or on paths around the layer that was asked for."""
+        total = torch.zeros(self._survey.examples.batch, dtype=torch.float64)
+        for memory, cells in self._ledger.rest():
+            if bool(cells.any()):
+                sums = self._survey.examples.flat_sums(cells, memory)
+                if sums is None:
+                    raise self._mixed()
+                total += sums.cpu()
+        return total
+
+    def _mixed(self) -> NotAnswerable:
+        where = f" at {self._steps[-1].operation} in {self._steps[-1].place!r}" if self._steps else ""
+        return NotAnswerable(f"the examples of the batch cannot be told apart{where}; ask one example at a time")
+
+
+def _reach(tensor: Tensor) -> int:
+    """How many cells lie between the first and the last element."""
+    return 1 + sum(step * (count - 1) for step, count in zip(tensor.stride(), tensor.shape, strict=True))

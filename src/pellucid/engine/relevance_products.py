@@ -1,0 +1,270 @@
+"""Convolutions and linear maps: what each rule does with their relevance, batch norm folded in.
+
+Every rule is written once, in terms of the two maps that an operation offers: forward, a ↦ Σ aw, and backward, its
+transpose. A batch norm that follows is a factor per output; its sign goes into the weights, its size onto the outputs, so
+that parts of weights are never scaled one by one.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pellucid.core.errors import UsageError
+from pellucid.engine.memory import Value
+from pellucid.engine.relevance_operations import (
+    SHIFT,
+    Operation,
+    register_operation,
+    unanswerable,
+)
+from pellucid.engine.relevance_rules import redistributed
+from pellucid.engine.rules import Epsilon, Pass
+
+if TYPE_CHECKING:
+    from pellucid.engine.relevance import Propagation
+    from pellucid.engine.tape import Call
+
+Map = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Fold:
+    """The batch norm behind a product: output = scale · product + shift, all broadcastable to the output."""
+
+    scale: Tensor
+    shift: Tensor
+    output: Value
+
+
+@dataclass
+class Product:
+    """One call of z = scale · Σ aw + b: ``inputs`` a, ``weight`` w, ``bias`` b, ``output`` z.
+
+    ``scale`` is positive (or None) and, like ``bias``, broadcasts to the output; ``written`` is the output on the tape.
+    ``joins``: the transpose also takes several weights at once, side by side on their second axis, for several inputs.
+    """
+
+    call: "Call"
+    source: Value
+    inputs: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    scale: Tensor | None
+    written: Tensor
+    linear: Map
+    transpose: Map
+    joins: bool = False
+
+    @functools.cached_property
+    def output(self) -> Tensor:
+        """z, computed again where the model rounds it to less than the precision of relevance."""
+        if self.written.dtype == self.inputs.dtype:
+            return self.written
+        product = self.forward(self.inputs, self.weight)
+        return product if self.bias is None else product + self.bias
+
+    def forward(self, inputs: Tensor, weight: Tensor, power: int = 1) -> Tensor:
+        """scaleᵖ · Σ aw, without bias."""
+        product = self.linear(inputs, weight)
+        return product if self.scale is None or not power else product * self.scale**power
+
+    def backward(self, shares: Tensor, weight: Tensor, power: int = 1) -> Tensor:
+        """The transpose of :meth:`forward`, in the shape of the inputs."""
+        scaled = shares if self.scale is None or not power else shares * self.scale**power
+        return self.transpose(scaled, weight)
+
+    def parts(self) -> tuple[Tensor, Tensor | None]:
+        """a⁺, and a⁻ if any input is negative."""
+        negative = self.inputs.numel() > 0 and float(self.inputs.amin()) < 0
+        return (self.inputs.clamp(min=0), self.inputs.clamp(max=0)) if negative else (self.inputs, None)
+
+
+class Parametric(Operation):
+    """A convolution or linear map: its rule comes from the composite, or from an override for its place."""
+
+    parametric = True
+    kind = "linear"
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        product = self.product(call, propagation)
+        rule = propagation.rule(call, self.kind)
+        propagation.give(product.source, redistributed(rule, product, relevance, propagation))
+
+    def product(self, call: "Call", propagation: "Propagation") -> Product:
+        """The call as a product, with the batch norm behind it folded in."""
+        raise NotImplementedError
+
+    def foldable(self, call: "Call") -> bool:
+        """Whether the second axis of the output is that of its features, as batch norm has it."""
+        raise NotImplementedError
+
+    def _folded(
+        self, call: "Call", propagation: "Propagation", weight: Tensor, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        """Weight, bias, scale and output with the batch norm behind the call."""
+        fold = propagation.folds.pop(id(call), None)
+        if fold is None:
+            output = call.outputs[0]
+            assert output is not None
+            return weight, bias, None, output.tensor()
+        scale = fold.scale
+        shift = fold.shift if bias is None else fold.shift + bias * scale
+        if bool((scale < 0).any()):
+            weight = self.signed(weight, scale.sign(), call)
+            scale = scale.abs()
+        return weight, shift, scale, fold.output.tensor()
+
+    def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
+        """The weight, its outputs multiplied by ``sign`` (broadcastable to the output)."""
+        raise NotImplementedError
+
+
+class Convolution(Parametric):
+    """Convolutions and transposed convolutions in any number of dimensions."""
+
+    kind = "convolution"
+
+    def product(self, call: "Call", propagation: "Propagation") -> Product:
+        source, kernel, offset, *settings = call.args
+        settings = settings[:6]
+        if not source.depends or kernel.depends or (offset is not None and offset.depends):
+            raise unanswerable(call, "its weights depend on the input")
+        bias = None
+        if offset is not None:
+            bias = propagation.tensor(offset).reshape(1, -1, *[1] * (len(source.size) - 2))
+        weight, bias, scale, output = self._folded(call, propagation, propagation.tensor(kernel), bias)
+        inputs = propagation.tensor(source)
+
+        def forward(values: Tensor, weight: Tensor) -> Tensor:
+            return torch.ops.aten.convolution(values, weight, None, *settings)
+
+        joins = not settings[3] and settings[5] == 1
+
+        def backward(shares: Tensor, weight: Tensor) -> Tensor:
+            only_input = [True, False, False]
+            like = inputs
+            if joins and weight.shape[1] != inputs.shape[1]:
+                like = inputs.new_empty(inputs.shape[0], weight.shape[1], *inputs.shape[2:])
+            return torch.ops.aten.convolution_backward(shares, like, weight, None, *settings, only_input)[0]
+
+        return Product(call, source, inputs, weight, bias, scale, output, forward, backward, joins)
+
+    def foldable(self, call: "Call") -> bool:
+        return True
+
+    def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
+        transposed, groups = call.args[6], call.args[8]
+        sign = sign.reshape(-1)
+        if not transposed:
+            return weight * sign.reshape(-1, *[1] * (weight.ndim - 1))
+        # A transposed convolution keeps its outputs on the second axis, the groups of them along the first.
+        grouped = weight.reshape(groups, -1, *weight.shape[1:])
+        return (grouped * sign.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
+
+    def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
+        return 0 if axis == 0 else None
+
+
+class Contraction(Parametric):
+    """A matrix product with weights on either side; ``factors`` are the positions of its two matrices."""
+
+    def __init__(self, left: int, right: int, bias: int | None = None) -> None:
+        self.left, self.right, self.bias = left, right, bias
+
+    def product(self, call: "Call", propagation: "Propagation") -> Product:
+        left, right = call.args[self.left], call.args[self.right]
+        offset = None if self.bias is None else call.args[self.bias]
+        if left.depends == right.depends or (offset is not None and offset.depends):
+            raise unanswerable(call, "a matrix product of two values that both depend on the input")
+        source, other = (left, right) if left.depends else (right, left)
+        alpha, beta = call.kwargs.get("alpha", 1), call.kwargs.get("beta", 1)
+        weight = propagation.tensor(other) if alpha == 1 else propagation.tensor(other) * alpha
+        bias = None if offset is None or beta == 0 else propagation.tensor(offset) * beta
+        weight, bias, scale, output = self._folded(call, propagation, weight, bias)
+        linear, transpose = _CONTRACTIONS[len(left.size), len(right.size)][0 if left.depends else 1]
+        return Product(call, source, propagation.tensor(source), weight, bias, scale, output, linear, transpose)
+
+    def foldable(self, call: "Call") -> bool:
+        output = call.outputs[0]
+        return output is not None and len(output.size) == 2 and call.args[self.left].depends
+
+    def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
+        return weight * sign.reshape(1, -1)
+
+    def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
+        left = source is call.args[self.left]
+        contracted = len(source.size) - 1 if left else max(len(source.size) - 2, 0)
+        if axis == contracted or len(source.size) == 1:
+            return None
+        return axis if left or axis < contracted else len(call.outputs[0].size) - 1  # type: ignore[union-attr]
+
+
+def _left(values: Tensor, weight: Tensor) -> Tensor:
+    return values @ weight
+
+
+def _right(values: Tensor, weight: Tensor) -> Tensor:
+    return weight @ values
+
+
+# By the number of axes of both factors: forward and transpose where the left, and where the right factor is the signal.
+_CONTRACTIONS: dict[tuple[int, int], tuple[tuple[Map, Map], tuple[Map, Map]]] = {
+    (2, 2): ((_left, lambda s, w: s @ w.mT), (_right, lambda s, w: w.mT @ s)),
+    (3, 3): ((_left, lambda s, w: s @ w.mT), (_right, lambda s, w: w.mT @ s)),
+    (2, 1): ((_left, lambda s, w: s[:, None] * w), (_right, lambda s, w: w.mT @ s)),
+    (1, 1): ((_left, lambda s, w: s * w), (_right, lambda s, w: s * w)),
+}
+
+
+class BatchNorm(Operation):
+    """A batch norm in eval mode: folded into the product before it where that has no other reader.
+
+    Elsewhere it is an affine map of its own, under the ε-rule: the shift absorbs its share.
+    """
+
+    transparent = True
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        source, weight, bias, mean, variance, training, _, eps = call.args[:8]
+        if training:
+            raise unanswerable(call, "in training mode it mixes the examples of a batch; put the model in eval mode")
+        if any(value is not None and value.depends for value in (weight, bias, mean, variance)):
+            raise unanswerable(call, "its parameters depend on the input")
+        shape = (1, -1, *[1] * (len(source.size) - 2))
+        scale = (propagation.tensor(variance) + eps).rsqrt()
+        scale = scale if weight is None else scale * propagation.tensor(weight)
+        shift = -propagation.tensor(mean) * scale
+        shift = shift if bias is None else shift + propagation.tensor(bias)
+        scale, shift = scale.reshape(shape), shift.reshape(shape)
+        rule = propagation.override(call)
+        if rule is not None and not isinstance(rule, Pass | Epsilon):
+            raise UsageError(f"{type(rule).__name__} is no rule for {call}; it takes Epsilon or Pass")
+        output = call.outputs[0]
+        assert output is not None
+        if rule is None and propagation.folds_into_product(source):
+            propagation.folds[id(source.content.writer)] = Fold(scale, shift, output)
+            propagation.give(source, relevance)
+        elif isinstance(rule, Pass) or propagation.disproportionate(call):
+            propagation.give(source, relevance)
+        else:
+            epsilon = rule.epsilon if isinstance(rule, Epsilon) else propagation.composite.sum.stabilizer
+            share = propagation.share(call, relevance, propagation.output(call), epsilon)
+            propagation.give(source, share * scale * propagation.tensor(source))
+            propagation.absorb(SHIFT, share * shift, output)
+
+    def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
+        return axis
+
+
+for _name in ("convolution", "_convolution", "convolution_overrideable"):
+    register_operation(f"aten.{_name}", Convolution())
+for _name in ("mm", "bmm", "mv", "dot"):
+    register_operation(f"aten.{_name}", Contraction(0, 1))
+for _name in ("addmm", "baddbmm", "addmv"):
+    register_operation(f"aten.{_name}", Contraction(1, 2, bias=0))
+for _name in ("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"):
+    register_operation(f"aten.{_name}", BatchNorm())

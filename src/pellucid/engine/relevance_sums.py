@@ -1,0 +1,243 @@
+"""Operations that are linear in their inputs and have no weights, and operations that only move elements about.
+
+Both send relevance back along the transpose of the map: a selection sends it as it is, a sum sends the share of each term.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pellucid.engine.memory import Value
+from pellucid.engine.relevance_operations import CONSTANT, Operation, register_operation, unanswerable
+
+if TYPE_CHECKING:
+    from pellucid.engine.relevance import Propagation
+    from pellucid.engine.tape import Call
+
+Axis = Callable[["Call", Value, int], int | None]
+
+
+def aligned(call: "Call", source: Value, axis: int) -> int | None:
+    """The same axis counted from the right, where nothing moves along it."""
+    return Operation.output_axis(_PLAIN, call, source, axis)
+
+
+def leading(call: "Call", source: Value, axis: int) -> int | None:
+    """Only the first axis stays apart: pooling, interpolation, folding."""
+    return 0 if axis == 0 else None
+
+
+def apart_from(position: int, default: int) -> Axis:
+    """Every axis but the one that the argument at ``position`` (or ``dim``) names."""
+
+    def stays(call: "Call", source: Value, axis: int) -> int | None:
+        named = call.args[position] if len(call.args) > position else call.kwargs.get("dim", default)
+        changed = {entry % len(source.size) for entry in (named if isinstance(named, list | tuple) else (named,))}
+        return None if axis in changed or not changed else aligned(call, source, axis)
+
+    return stays
+
+
+def reduced(call: "Call", source: Value, axis: int) -> int | None:
+    """Every axis that is not reduced away."""
+    axes = reduced_axes(call)
+    output = call.outputs[0]
+    assert output is not None
+    if axis in axes:
+        return None
+    return axis if len(output.size) == len(source.size) else axis - sum(other < axis for other in axes)
+
+
+def stacked(call: "Call", source: Value, axis: int) -> int | None:
+    """The new axis moves those after it."""
+    new = (call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)) % (len(source.size) + 1)
+    return axis + (axis >= new)
+
+
+def indexed(call: "Call", source: Value, axis: int) -> int | None:
+    """An axis without an index, or one indexed by 0, 1, 2 … (one element of each example)."""
+    indices = call.args[1]
+    given = [place for place, index in enumerate(indices) if index is not None]
+    if any(indices[place].live.dtype == torch.bool for place in given) or given[-1] - given[0] >= len(given):
+        return None
+    ranks = {len(indices[place].size) for place in given}
+    if axis not in given:
+        return axis if axis < given[0] else axis - len(given) + max(ranks)
+    index = indices[axis].tensor()
+    counts = ranks == {1} and torch.equal(index.cpu(), torch.arange(source.size[axis]))
+    return given[0] if counts else None
+
+
+def never(call: "Call", source: Value, axis: int) -> int | None:
+    """Examples may end up anywhere."""
+    return None
+
+
+class Selection(Operation):
+    """Each output is a copy of one input element, of a constant or of a fill: relevance goes back to where it came from.
+
+    ``fill`` is the position of the argument that holds the number some outputs are filled with; ``axis`` tells where the
+    batch axis goes.
+    """
+
+    transparent = True
+
+    def __init__(self, axis: Axis = aligned, fill: int | None = None) -> None:
+        self._axis, self.fill = axis, fill
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        for value, gradient in transposed(call, relevance, propagation):
+            propagation.give(value, gradient)
+        constants = any(not value.depends and value.live.is_floating_point() for value in call.values)
+        if self.fill is not None or constants:
+            propagation.absorb(CONSTANT, relevance * (1 - self._origin(call, relevance)), call.outputs[0])
+
+    def _origin(self, call: "Call", like: Tensor) -> Tensor:
+        """1 where an output was copied from something that depends on the point, else 0."""
+
+        def tag(value: Value) -> Tensor:
+            return like.new_full(value.size, float(value.depends)) if value.live.is_floating_point() else value.tensor()
+
+        filled = self.fill is not None and len(call.args) > self.fill and not isinstance(call.args[self.fill], Value)
+        return first(call.run(tag, {self.fill: 0} if filled else {}))
+
+    def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
+        return self._axis(call, source, axis)
+
+
+class Concatenation(Selection):
+    """Pieces side by side."""
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        dim = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)
+        # An empty vector may be among tensors of any rank.
+        pieces = [value for value in call.args[0] if value.size != (0,)]
+        parts = relevance.split([value.size[dim] for value in pieces], dim)
+        for value, part in zip(pieces, parts, strict=True):
+            if value.depends:
+                propagation.give(value, part)
+            else:
+                propagation.absorb(CONSTANT, part, call.outputs[0])
+
+
+class MaxPooling(Selection):
+    """The winner of each window takes all; the winners are on record."""
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        source, winners = call.args[0], call.outputs[1]
+        assert winners is not None
+        settings = [*call.args[1:], *((), 0, 1, False)[len(call.args) - 2 :]]
+        back = torch.ops.aten.max_pool2d_with_indices_backward
+        given = back(relevance.contiguous(), propagation.tensor(source), *settings, winners.tensor())
+        propagation.give(source, given)
+
+
+class Sum(Operation):
+    """A map that is linear in its inputs: averages, interpolations, sums. Each term gets its share (``Norm``)."""
+
+    def __init__(self, axis: Axis = leading) -> None:
+        self._axis = axis
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        constants = [value for value in call.values if not value.depends and value.live.is_floating_point()]
+        if any(bool(value.tensor().any()) for value in constants):
+            raise unanswerable(call, "some of its terms do not depend on the input")
+        share = propagation.share(call, relevance, propagation.output(call))
+        for value, gradient in transposed(call, share, propagation):
+            propagation.give(value, propagation.tensor(value) * gradient)
+
+    def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
+        return self._axis(call, source, axis)
+
+
+class Reduction(Sum):
+    """A sum or mean over some axes, without the detour over autograd."""
+
+    def __init__(self, mean: bool) -> None:
+        super().__init__(reduced)
+        self.mean = mean
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        source, axes = call.args[0], reduced_axes(call)
+        output = propagation.output(call)
+        share = propagation.share(call, relevance, output)
+        values = propagation.tensor(source)
+        if self.mean:
+            share = share * (output.numel() / values.numel())
+        shape = [1 if axis in axes else size for axis, size in enumerate(source.size)]
+        propagation.give(source, values * share.reshape(shape))
+
+
+def reduced_axes(call: "Call") -> set[int]:
+    """The axes that a reduction over ``dim`` removes; all of them where none is named."""
+    rank = len(call.args[0].size)
+    named = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim")
+    axes = [named] if isinstance(named, int) else list(named or range(rank))
+    return {axis % rank for axis in axes} if rank else set()
+
+
+def transposed(call: "Call", amount: Tensor, propagation: "Propagation") -> Iterator[tuple[Value, Tensor]]:
+    """The transpose of a linear operation at ``amount``: for each input that depends on the point, in its shape."""
+    leaves: dict[int, Tensor] = {}
+
+    def leaf(value: Value) -> Tensor:
+        tensor = propagation.tensor(value).detach()
+        if value.depends:
+            tensor = leaves[id(value)] = tensor.requires_grad_()
+        return tensor
+
+    with torch.enable_grad():
+        output = first(call.run(leaf))
+    gradients = torch.autograd.grad(output, list(leaves.values()), amount.to(output.dtype), allow_unused=True)
+    for value, gradient in zip((value for value in call.values if value.depends), gradients, strict=True):
+        if gradient is not None:
+            yield value, gradient
+
+
+def first(result: Any) -> Tensor:
+    """The first tensor of what an operation returns."""
+    return result if isinstance(result, Tensor) else result[0]
+
+
+_PLAIN = Operation()
+
+_SELECTIONS: dict[Axis, str] = {
+    aligned: "where tril triu repeat slice_scatter select_scatter diagonal_scatter index_put",
+    leading: (
+        "pixel_shuffle pixel_unshuffle channel_shuffle im2col reflection_pad1d reflection_pad2d reflection_pad3d "
+        "replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+        "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d adaptive_max_pool2d "
+        "adaptive_max_pool3d max_pool3d_with_indices"
+    ),
+    apart_from(1, 0): "index_select gather flip rot90",
+    apart_from(1, -1): "sort",
+    apart_from(2, -1): "topk kthvalue",
+    apart_from(2, ()): "roll",
+    reduced: "max min amax amin median",
+    never: "masked_select take masked_scatter",
+}
+for _axis, _names in _SELECTIONS.items():
+    for _name in _names.split():
+        register_operation(f"aten.{_name}", Selection(_axis))
+for _name in ("scatter", "index_copy"):
+    register_operation(f"aten.{_name}", Selection(apart_from(1, 0), fill=3))
+register_operation("aten.index", Selection(indexed))
+register_operation("aten.stack", Selection(stacked))
+register_operation("aten.masked_fill", Selection(fill=2))
+register_operation("aten.index_fill", Selection(apart_from(1, 0), fill=3))
+register_operation("aten.constant_pad_nd", Selection(fill=2))
+register_operation("aten.cat", Concatenation(apart_from(1, 0)))
+register_operation("aten.max_pool2d_with_indices", MaxPooling(leading))
+
+for _name in (
+    "avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d col2im upsample_linear1d "
+    "upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa"
+).split():
+    register_operation(f"aten.{_name}", Sum())
+register_operation("aten.cumsum", Sum(apart_from(1, 0)))
+register_operation("aten.index_add", Sum(apart_from(1, 0)))
+register_operation("aten.scatter_add", Sum(apart_from(1, 0)))
+register_operation("aten.mean", Reduction(mean=True))
+register_operation("aten.sum", Reduction(mean=False))

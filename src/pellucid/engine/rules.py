@@ -1,0 +1,167 @@
+"""LRP rules and composites as data: what each redistributes, and which operations get which.
+
+Throughout, z = Σ aw + b is the output of a convolution or linear map, ⁺ and ⁻ are positive and negative parts, and
+stab(z) = z + ε·sign(z) with sign(0) = +1. A rule divides the relevance R of an output among the terms of a denominator D,
+as term · R / stab(D); what falls to the bias or to ε is absorbed. ``zero_bias`` leaves the bias out of D.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pellucid.core.content import by_content
+from pellucid.core.errors import UsageError, nearest
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise UsageError(message)
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """D = z. With ``epsilon=0`` this is LRP-0. (bach2015pixel)"""
+
+    epsilon: float = 1e-6
+    zero_bias: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.epsilon >= 0, "Epsilon: epsilon must be ≥ 0")
+
+
+@dataclass(frozen=True)
+class Gamma:
+    """Favours terms of the sign of z. (montavon2019layerwise, andeol2021learning)
+
+    Where z > 0, D = a⁺(w + γw⁺) + a⁻(w + γw⁻) + b + γb⁺; where z < 0, D = a⁺(w + γw⁻) + a⁻(w + γw⁺) + b + γb⁻;
+    where z = 0 nothing is passed on.
+    """
+
+    gamma: float = 0.25
+    stabilizer: float = 1e-6
+    zero_bias: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.gamma >= 0, "Gamma: gamma must be ≥ 0")
+
+
+@dataclass(frozen=True)
+class ZPlus:
+    """D = a⁺w⁺ + a⁻w⁻ + b⁺: only terms that raise z. (bach2015pixel, montavon2017explaining)"""
+
+    stabilizer: float = 1e-6
+    zero_bias: bool = False
+
+
+@dataclass(frozen=True)
+class AlphaBeta:
+    """α · share of (a⁺w⁺ + a⁻w⁻ + b⁺) − β · share of (a⁺w⁻ + a⁻w⁺ + b⁻), with α − β = 1. (bach2015pixel)"""
+
+    alpha: float = 2.0
+    beta: float = 1.0
+    stabilizer: float = 1e-6
+    zero_bias: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.alpha >= 0 and self.beta >= 0, "AlphaBeta: alpha and beta must be ≥ 0")
+        _require(abs(self.alpha - self.beta - 1) < 1e-9, "AlphaBeta: alpha − beta must be 1")
+
+
+@by_content
+@dataclass(frozen=True, eq=False)
+class ZBox:
+    """D = aw − lw⁺ − hw⁻ for inputs between ``low`` and ``high``; the bias cancels. (montavon2017explaining)
+
+    Bounds are those of the point as the model receives it (after normalisation), and broadcast to it, for example
+    ``[1, channels, 1, 1]``. None means the bounds that the caller of the engine knows.
+    """
+
+    low: float | Tensor | None = None
+    high: float | Tensor | None = None
+    stabilizer: float = 1e-6
+
+
+@dataclass(frozen=True)
+class WSquare:
+    """D = Σ w² + b²; the terms are w², whatever the input. (montavon2017explaining)"""
+
+    stabilizer: float = 1e-6
+    zero_bias: bool = False
+
+
+@dataclass(frozen=True)
+class Flat:
+    """D = the number of inputs of the output; every input gets the same. (lapuschkin2019unmasking)"""
+
+    stabilizer: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Relevance goes on unchanged; only where input and output have the same shape."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The ε-rule where ε is no choice but only keeps the division defined: sums, means, average pooling."""
+
+    stabilizer: float = 1e-6
+
+
+Rule = Epsilon | Gamma | ZPlus | AlphaBeta | ZBox | WSquare | Flat | Pass | Norm
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Which rule convolutions and linear maps get, and which the first of them on a path from the point gets.
+
+    Activations pass relevance on, maxima pass it to the winner, sums and averages take ``sum``.
+    """
+
+    name: str
+    convolution: Rule
+    linear: Rule = Epsilon()
+    first_convolution: Rule | None = None
+    first_linear: Rule | None = None
+    sum: Norm = Norm()
+
+    def rule(self, kind: str, first: bool) -> Rule:
+        """The rule of an operation of ``kind`` ``"convolution"`` or ``"linear"``."""
+        usual, special = (
+            (self.convolution, self.first_convolution) if kind == "convolution" else (self.linear, self.first_linear)
+        )
+        return special if first and special is not None else usual
+
+    def within(self, low: float | Tensor | None, high: float | Tensor | None) -> "Composite":
+        """The same composite, its boxes filled in with these bounds where they have none."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        boxes = {name: boxed(rule, low, high) for name, rule in fields.items() if isinstance(rule, ZBox)}
+        return dataclasses.replace(self, **boxes)
+
+
+def boxed(rule: Rule, low: float | Tensor | None, high: float | Tensor | None) -> Rule:
+    """The rule, with these bounds if it is a box without bounds of its own."""
+    if not isinstance(rule, ZBox):
+        return rule
+    return ZBox(low if rule.low is None else rule.low, high if rule.high is None else rule.high, rule.stabilizer)
+
+
+COMPOSITES: Mapping[str, Composite] = {
+    entry.name: entry
+    for entry in (
+        Composite("epsilon", convolution=Epsilon()),
+        Composite("epsilon-plus", convolution=ZPlus()),
+        Composite("epsilon-plus-flat", convolution=ZPlus(), first_convolution=Flat(), first_linear=Flat()),
+        Composite("epsilon-gamma-box", convolution=Gamma(), first_convolution=ZBox()),
+        Composite("epsilon-alpha2-beta1", convolution=AlphaBeta()),
+    )
+}
+
+
+def composite(name: str) -> Composite:
+    """The composite of this name. Raises ``UsageError`` with the nearest names for another one."""
+    if name not in COMPOSITES:
+        raise UsageError(f"there is no composite {name!r}; {nearest(name, COMPOSITES)}")
+    return COMPOSITES[name]
