@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Union
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -29,23 +30,23 @@ from pellucid.results.evaluation import Evaluation
 _RESAMPLES = 2000
 _CONTROLS = ("random", "edge", "constant")
 _FEWEST_DRAWS = 5
+_PLAIN = 2
 
 
 @method
 class RegionPerturbation:
-    """The area over the perturbation curve (AOPC): ``1/(L+1) · Σₖ f(x⁰) − f(xᵏ)`` over ``L`` steps, most relevant
-    first.
+    """The area over the perturbation curve (AOPC): ``1/(L+1) · Σₖ f(x⁰) − f(xᵏ)``, k = 0…L, most relevant first.
 
-    A picture is cut into squares of ``region`` pixels (only whole ones, centred); elsewhere the regions are words,
-    columns or positions. A region's relevance is the sum of its scores; ties go to the first. ``replacement`` is a
-    baseline name of the task; by default uniform noise on pictures and the task's own default elsewhere. The ``draws``
-    of noise are the same for every answer and control, so differences between rows are paired, and equal perturbed
-    inputs are asked once.
+    A picture is cut into squares of ``region`` pixels (only whole ones, centred; at least four along each side);
+    elsewhere the regions are the features that all answers share, or else the words, columns or positions. A region's
+    relevance is the sum of its scores; ties go to the first. An example with fewer regions than ``steps`` loses them
+    all. The ``draws`` of the replacement are the same for every row, so differences between rows are paired, and equal
+    perturbed inputs are asked once.
 
-    Control rows know nothing about the network: ``random`` (another order in each draw), ``edge`` (Sobel magnitude of
-    the picture) and ``constant`` (raster order). Intervals are 95 %: over examples by bootstrap where there are
-    several; for one example over draws, and for the random row the range of a single random map, so that beating it
-    means something.
+    Control rows know nothing about the network: ``random`` (another order in each draw), ``edge`` (Sobel magnitude,
+    pictures only) and ``constant`` (all regions equal, so in raster order). Intervals are 95 %. With several examples
+    they are bootstrapped over examples. With one they are over draws, and that of the random row is where a single
+    random map would lie, so that an answer above it is better than chance (samek2017evaluating).
     """
 
     spec: ClassVar = Spec(
@@ -69,126 +70,118 @@ class RegionPerturbation:
 
     region: Annotated[int, Ge(1), "side of a square region in pixels"] = 9
     steps: Annotated[int, Ge(1), "regions replaced, one after the other"] = 100
-    draws: Annotated[int, Ge(1), "draws of the replacement noise"] = 10
-    replacement: Annotated[
-        Union[str, None], "a baseline of the task; None: uniform on pictures, else the task's default"
-    ] = None
-    seed: Annotated[int, "seed of the noise and of the random control"] = 0
+    draws: Annotated[int, Ge(1), "draws of the replacement"] = 10
+    replacement: Annotated[str | None, "a baseline of the task; None: uniform on pictures, else the task's default"] = (
+        None
+    )
+    seed: Annotated[int, "seed of the replacement and of the random control"] = 0
+
+    def passes(self, answers: int) -> int:
+        """The forward passes per example for this many answers and the controls, at most: equal points cost one."""
+        return (answers + len(_CONTROLS)) * self.steps * self.draws + _PLAIN
 
     def within(self, budget: int, answers: int) -> "RegionPerturbation":
         """The same metric with at most ``budget`` forward passes per example for this many answers.
 
-        Draws are given up first, down to five, then steps; squares grow so that the same share of the picture is
-        replaced. Raises ``UsageError`` where the budget does not allow one step and one draw per row.
+        Steps are kept as far as five draws (or as many as there are) can be afforded, because an interval needs draws;
+        draws then take what the steps leave. Squares grow so that the same share of the picture is replaced. Raises
+        ``UsageError`` where the budget does not allow one step of two draws.
         """
         rows = answers + len(_CONTROLS)
-        passes = (budget - 1) // rows
-        if passes < 1:
-            raise UsageError(f"scoring {answers} maps and {len(_CONTROLS)} controls needs at least {rows + 1} passes")
-        draws = min(self.draws, max(passes // self.steps, min(_FEWEST_DRAWS, passes)))
-        steps = min(self.steps, passes // draws)
+        affordable = (budget - _PLAIN) // rows
+        fewest = min(self.draws, _FEWEST_DRAWS, max(affordable, 2))
+        steps = min(self.steps, affordable // fewest)
+        if steps < 1:
+            raise UsageError(
+                f"scoring {answers} maps and {len(_CONTROLS)} controls needs {rows * fewest + _PLAIN} passes or more, "
+                f"not {budget}; raise the budget"
+            )
         region = round(self.region * math.sqrt(self.steps / steps))
-        return dataclasses.replace(self, region=region, steps=steps, draws=draws)
+        return dataclasses.replace(self, region=region, steps=steps, draws=min(self.draws, affordable // steps))  # type: ignore[type-var]
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
-        answers, decision = _answers(query.results)
+        answers, decision = _same_decision(query.results)
         inputs = subject.prepare(decision.inputs)
+        if len(inputs) == 1 and self.draws == 1 and self._is_random(subject, inputs):
+            raise UsageError(
+                "one example and one draw have no interval; set draws=2 or more, or judge several examples"
+            )
         target = resolve(subject, inputs, decision)
-        regions = _regions(subject, inputs, self.region)
-        steps = min(self.steps, min(regions.counts()))
-        seed = self.seed + query.seed
-        names = _distinct([answer.provenance.method if answer.provenance else "answer" for answer in answers])
+        for answer in answers:
+            _check_fit(subject, inputs, target, answer)
+        regions = _regions(subject, inputs, answers, self.region)
         controls = [name for name in _CONTROLS if name != "edge" or subject.task.modality is Modality.IMAGE]
-        replacement = self._replacement(subject)
+        seeds = [int(digest((self.seed, query.seed, draw))[:12], 16) for draw in range(self.draws)]
         curves = []
         for row in range(len(inputs)):
             part = slice(row, row + 1)
             example, region = inputs.rows(part), regions.rows(part)
             orders = [_order(region.sums(answer.scores[part].double())[0]) for answer in answers]
-            order = torch.stack(
-                [
-                    torch.stack([*orders, *_control_orders(example, region, controls, seed, draw)])[:, :steps]
-                    for draw in range(self.draws)
-                ]
-            )
-            covers = torch.cat(
-                [baseline_value(subject, example, replacement, seed * 1009 + draw) for draw in range(self.draws)]
-            )
-            curves.append(_curves(subject, example, target.rows(part), region.segments[0], order, covers))
-        curve = torch.stack(curves)
-        return self._evaluation(subject, curve, names, controls, regions, steps, replacement)
+            plan = _plan(orders, example, region, controls, seeds, self.steps)
+            covers = torch.cat([baseline_value(subject, example, self._replacement(subject), seed) for seed in seeds])
+            curves.append(_curves(subject, example, target.rows(part), region.segments[0], plan, covers))
+        return self._evaluation(subject, curves, _names(answers), controls, regions)
 
     def _replacement(self, subject: Subject) -> str:
         if self.replacement is not None:
             return self.replacement
         return "uniform" if subject.task.modality is Modality.IMAGE else subject.task.baselines()[0]
 
+    def _is_random(self, subject: Subject, inputs: Inputs) -> bool:
+        one, other = (baseline_value(subject, inputs, self._replacement(subject), seed) for seed in (0, 1))
+        return not torch.equal(one, other)
+
     def _evaluation(
-        self,
-        subject: Subject,
-        curve: Tensor,
-        names: Sequence[str],
-        controls: Sequence[str],
-        regions: Features,
-        steps: int,
-        replacement: str,
+        self, subject: Subject, curves: list[Tensor], names: list[str], controls: list[str], regions: Features
     ) -> Evaluation:
-        falls = (curve[..., :1] - curve).mean(-1)  # [examples, draws, rows]: the first term, k = 0, is zero
+        # The mean over k = 0…L of f(x⁰) − f(xᵏ), whose first term is zero: [examples, draws, rows].
+        falls = torch.stack([(curve[..., :1] - curve).mean(-1) for curve in curves])
         per_example = falls.mean(1).T
-        intervals = [self._interval(falls[:, :, row], name) for row, name in enumerate([*names, *controls])]
-        means = per_example.mean(1)
-        number = len(names)
+        rows = [
+            torch.tensor(
+                [float(per_example[row].mean()), *_interval(falls[:, :, row], name, self.seed)], dtype=torch.float64
+            )
+            for row, name in enumerate([*names, *controls])
+        ]
+        table, number = torch.stack(rows), len(names)
+        longest = max(curve.shape[-1] for curve in curves)
+        padded = [torch.cat([c, c[..., -1:].expand(*c.shape[:2], longest - c.shape[-1])], -1) for c in curves]
         return Evaluation(
             metric=self.spec.id,
             names=tuple(names),
-            value=means[:number],
-            interval=torch.tensor(intervals[:number], dtype=torch.float64),
+            value=table[:number, 0],
+            interval=table[:number, 1:],
             per_example=per_example[:number],
-            control={
-                name: torch.tensor([float(means[number + row]), *intervals[number + row]], dtype=torch.float64)
-                for row, name in enumerate(controls)
-            },
-            curve=curve.mean((0, 1)),
-            protocol=self._protocol(subject, len(curve), regions, steps, replacement),
+            control=dict(zip(controls, table[number:], strict=True)),
+            curve=torch.stack(padded).mean((0, 1)),
+            protocol=self._protocol(subject, curves, len(names) + len(controls), regions),
         )
 
-    def _interval(self, falls: Tensor, name: str) -> tuple[float, float]:
-        """95 % interval of one row's value from ``falls`` ``[examples, draws]``."""
-        values = falls.mean(1).numpy()
-        if len(values) > 1:
-            picked = np.random.default_rng(self.seed).integers(0, len(values), (_RESAMPLES, len(values)))
-            low, high = np.quantile(values[picked].mean(1), (0.025, 0.975))
-            return float(low), float(high)
-        draws = falls[0].numpy()
-        middle, count = float(draws.mean()), len(draws)
-        if count < 2:
-            return middle, middle
-        spread = float(draws.std(ddof=1)) * float(student.ppf(0.975, count - 1))
-        half = spread * math.sqrt(1 + 1 / count if name == "random" else 1 / count)
-        return middle - half, middle + half
-
-    def _protocol(self, subject: Subject, examples: int, regions: Features, steps: int, replacement: str) -> str:
-        what = f"squares of {regions.kind.partition(' ')[2]} pixels" if " " in regions.kind else f"{regions.kind}s"
-        count = min(regions.counts())
+    def _protocol(self, subject: Subject, curves: list[Tensor], rows: int, regions: Features) -> str:
+        steps, counts = sorted({curve.shape[-1] - 1 for curve in curves}), sorted(set(regions.counts()))
+        what = _plural(regions.kind)
         draws = f"{self.draws} draw{'s' if self.draws > 1 else ''}"
-        if examples > 1:
-            over = f"Intervals are 95 %, by bootstrap over {examples} examples."
+        replacement = self._replacement(subject)
+        if len(curves) > 1:
+            over = f"Intervals are 95 %, by bootstrap over {len(curves)} examples."
         elif self.draws > 1:
             over = (
                 f"Intervals are 95 % over {draws}, for the random row that of a single random map: they support "
                 "statements about this one example only."
             )
         else:
-            over = "With one example and one draw there is no interval: compare with care."
+            over = "One example, one draw of a fixed replacement: no interval, and the random row is one random map."
+        paper = (self.region, self.steps, self.draws, replacement) == (9, 100, 10, "uniform")
         return (
-            f"The {steps} most relevant of {count} {what} were replaced one after the other by the baseline "
-            f"'{replacement}' ({draws}, the same for every row); the value is the mean fall of the explained score over "
-            f"the steps (AOPC). {over} At most {steps * self.draws} forward passes per row and example."
+            f"The {_range(steps)} most relevant of {_range(counts)} {what} were replaced one after the other by the "
+            f"baseline '{replacement}' ({draws}, the same for every row); the value is the mean fall of the explained "
+            f"score over the steps (AOPC). {over} At most {rows * steps[-1] * self.draws + _PLAIN} forward passes per "
+            f"example{'' if paper else '; the paper used squares of 9 × 9, 100 steps and 10 draws of uniform noise'}."
         )
 
 
-def _answers(results: Sequence[Attribution]) -> tuple[list[Attribution], Decision]:
-    answers = list(results) if isinstance(results, list | tuple) else [results]
+def _same_decision(results: Sequence[Attribution]) -> tuple[list[Attribution], Decision]:
+    answers: list[Attribution] = list(results) if isinstance(results, list | tuple) else [results]  # type: ignore[list-item]
     if not answers:
         raise UsageError("there is nothing to judge; name at least one result")
     for answer in answers:
@@ -197,35 +190,66 @@ def _answers(results: Sequence[Attribution]) -> tuple[list[Attribution], Decisio
         if not isinstance(answer.query, Decision):
             raise BadInput("a result does not know its decision any more; give it back: result.asked(decision)")
         if answer.at != "input":
-            raise UsageError(f"it judges maps of the input; this one lies at {answer.at!r}")
+            raise UsageError(f"it judges maps of the input, and one result lies at {answer.at!r}; ask at the input")
     first = answers[0].query
     assert isinstance(first, Decision)
-    asked = {digest(answer.query) for answer in answers}
-    if len(asked) > 1:
-        raise UsageError("the results answer different decisions; judge them apart")
+    if len({digest(answer.query) for answer in answers}) > 1:
+        raise UsageError("the results answer different decisions; ask every method the same, or judge them apart")
     return answers, first
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    seen: list[str] = []
-    for name in names:
-        number = 2
-        unique = name
-        while unique in seen:
-            unique, number = f"{name} {number}", number + 1
-        seen.append(unique)
-    return seen
+def _check_fit(subject: Subject, inputs: Inputs, target: Target, answer: Attribution) -> None:
+    if answer.scores.shape != inputs.value.shape:
+        shapes = f"{tuple(answer.scores.shape)}, its inputs {tuple(inputs.value.shape)}"
+        raise BadInput(f"a result's scores have shape {shapes}; it answers another decision")
+    if not bool(answer.scores.isfinite().all()):
+        raise BadInput("a result holds NaN or infinite scores, which have no order; ask its method again")
+    for name, found, asked in (("target", answer.target, target.index), ("foil", answer.foil, target.foil)):
+        wanted = target.public(asked)
+        if found is not None and (wanted is None or not torch.equal(found, wanted)):
+            raise BadInput(f"a result has another {name} than the decision it was given; ask its method again")
+    if answer.provenance is not None and answer.provenance.subject_fingerprint != subject.fingerprint:
+        raise BadInput(
+            f"a result explains {answer.provenance.subject} as it was when it was asked, not this {subject.name}; "
+            "ask its method again"
+        )
 
 
-def _regions(subject: Subject, inputs: Inputs, side: int) -> Features:
+def _names(answers: Sequence[Attribution]) -> list[str]:
+    """The methods' ids; methods that occur twice with the fields in which they differ, or else numbered."""
+    told = [answer.provenance for answer in answers]
+    ids = [provenance.method if provenance else "answer" for provenance in told]
+    fields = [dict(provenance.fields) if provenance else {} for provenance in told]
+    names: list[str] = []
+    for name, own in zip(ids, fields, strict=True):
+        alike = [other for other_name, other in zip(ids, fields, strict=True) if other_name == name]
+        apart = [key for key in own if len({digest(other.get(key)) for other in alike}) > 1]
+        label = f"{name} ({', '.join(f'{key}={_short(own[key])}' for key in apart)})" if apart else name
+        number = sum(known.partition(" #")[0] == label for known in names) + 1
+        names.append(label if number == 1 else f"{label} #{number}")
+    return names
+
+
+def _short(value: object) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("method", value.get("rule", "…")))
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else str(value)
+
+
+def _regions(subject: Subject, inputs: Inputs, answers: Sequence[Attribution], side: int) -> Features:
     if subject.task.modality is not Modality.IMAGE:
-        return readable_features(subject, inputs)
+        first, *others = (answer.features for answer in answers)
+        shared = all(torch.equal(first.segments, other.segments) for other in others)
+        regions = first if shared else readable_features(subject, inputs)
+        if min(regions.counts()) < 1:
+            raise BadInput("an example has no feature that could be replaced; give it some input")
+        return regions
     height, width = inputs.value.shape[2:]
     side = max(1, min(side, height // 4, width // 4))
     rows, columns = (_centred(length, side) for length in (height, width))
     across = int(columns.max()) + 1
     squares = torch.where((rows[:, None] < 0) | (columns < 0), -1, rows[:, None] * across + columns)
-    return Features(f"square {side} × {side}", squares.expand(len(inputs), 1, height, width))
+    return Features(f"square of {side} × {side} pixels", squares.expand(len(inputs), 1, height, width))
 
 
 def _centred(length: int, side: int) -> Tensor:
@@ -238,43 +262,85 @@ def _order(relevance: Tensor) -> Tensor:
     return relevance.argsort(descending=True, stable=True)
 
 
-def _control_orders(example: Inputs, regions: Features, controls: Sequence[str], seed: int, draw: int) -> list[Tensor]:
-    (number,) = regions.counts()
-    orders = []
+@dataclass(frozen=True)
+class _Plan:
+    """``orders`` ``[n, regions]`` of replacement; ``of`` ``[draws, rows]`` says which one each row follows per draw."""
+
+    orders: Tensor
+    of: Tensor
+    steps: int
+
+
+def _plan(
+    orders: list[Tensor], example: Inputs, region: Features, controls: Sequence[str], seeds: Sequence[int], steps: int
+) -> _Plan:
+    (number,) = region.counts()
+    every, of = list(orders), [torch.full((len(seeds),), row) for row in range(len(orders))]
     for name in controls:
         match name:
             case "random":
-                source = generator(seed * 1009 + draw, "random map", example.value[0])
-                orders.append(torch.randperm(number, generator=source))
+                of.append(torch.arange(len(seeds)) + len(every))
+                sources = (generator(seed, "random map", example.value[0]) for seed in seeds)
+                every += [torch.randperm(number, generator=source) for source in sources]
+                continue
             case "edge":
                 grey = example.value[0].double().mean(0).numpy()
                 edges = torch.from_numpy(np.hypot(sobel(grey, 0), sobel(grey, 1)))
-                orders.append(_order(regions.sums(edges.expand(1, 1, *edges.shape).contiguous())[0]))
+                found = _order(region.sums(edges[None, None])[0])
             case _:
-                orders.append(torch.arange(number))
-    return orders
+                found = torch.arange(number)
+        of.append(torch.full((len(seeds),), len(every)))
+        every.append(found)
+    return _Plan(torch.stack(every), torch.stack(of, 1), min(steps, number))
 
 
-def _curves(
-    subject: Subject, example: Inputs, target: Target, segments: Tensor, order: Tensor, covers: Tensor
-) -> Tensor:
-    """The score after each step, ``[draws, rows, steps + 1]``, of one example; ``order`` is ``[draws, rows,
-    steps]``."""
-    draws, rows, steps = order.shape
-    number = int(segments.max()) + 1
-    replaced = torch.zeros(draws, rows, steps + 1, number, dtype=torch.bool)
-    for step in range(steps):
-        replaced[:, :, step + 1] = replaced[:, :, step]
-        replaced[:, :, step + 1].scatter_(-1, order[:, :, step : step + 1], True)
-    # The draw does not matter where nothing is replaced, nor where all draws are the same.
-    draw = torch.arange(draws) if draws > 1 and not bool((covers == covers[:1]).all()) else torch.zeros(draws)
-    keys = torch.where(replaced.any(-1), draw.view(-1, 1, 1).long(), 0)
-    rows_asked = torch.cat([keys[..., None], replaced.long()], -1).view(-1, number + 1)
-    unique, where = torch.unique(rows_asked, dim=0, return_inverse=True)
+def _curves(subject: Subject, example: Inputs, target: Target, segments: Tensor, plan: _Plan, covers: Tensor) -> Tensor:
+    """The score after each step, ``[draws, rows, steps + 1]``, of one example; equal points are asked once."""
+    gone = [[frozenset(order[:step]) for step in range(plan.steps + 1)] for order in plan.orders.tolist()]
+    fixed = bool((covers == covers[:1]).all())
+    points: dict[tuple[int, frozenset[int]], int] = {}
+    made: list[tuple[int, int, int]] = []
+    where = torch.empty(*plan.of.shape, plan.steps + 1, dtype=torch.long)
+    for draw, of in enumerate(plan.of.tolist()):
+        for row, order in enumerate(of):
+            for step, regions in enumerate(gone[order]):
+                # Which draw it is does not matter where nothing is replaced, nor where all draws are the same.
+                key = (0 if fixed or not regions else draw, regions)
+                if key not in points:
+                    points[key] = len(made)
+                    made.append((key[0], order, step))
+                where[draw, row, step] = points[key]
+    ranks = plan.orders.argsort(1)
+    draw_of, order_of, step_of = torch.tensor(made).unbind(1)
 
     def perturbed(part: slice) -> Tensor:
-        return blended(example.value[0], covers[unique[part, 0]], segments, unique[part, 1:] == 0)
+        keep = ranks[order_of[part]] >= step_of[part, None]
+        return blended(example.value[0], covers[draw_of[part]], segments, keep)
 
-    asked = torch.zeros(len(unique), dtype=torch.long)
-    values = evaluate(subject, example, target, asked, perturbed, "scoring the maps")
-    return values[where].view(draws, rows, steps + 1)
+    rows = torch.zeros(len(made), dtype=torch.long)
+    return evaluate(subject, example, target, rows, perturbed, "scoring the maps")[where]
+
+
+def _interval(falls: Tensor, name: str, seed: int) -> tuple[float, float]:
+    """The 95 % interval of one row's value from ``falls`` ``[examples, draws]``."""
+    values = falls.mean(1).numpy()
+    if len(values) > 1:
+        picked = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
+        low, high = np.quantile(values[picked].mean(1), (0.025, 0.975))
+        return float(low), float(high)
+    draws = falls[0].numpy()
+    middle, count = float(draws.mean()), len(draws)
+    if count < 2:
+        return middle, middle
+    spread = float(draws.std(ddof=1)) * float(student.ppf(0.975, count - 1))
+    half = spread * math.sqrt(1 + 1 / count if name == "random" else 1 / count)
+    return middle - half, middle + half
+
+
+def _plural(kind: str) -> str:
+    first, _, rest = kind.partition(" ")
+    return f"{first.removesuffix('s')}s {rest}".strip()
+
+
+def _range(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
