@@ -65,4 +65,6 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
     found = list(dict.fromkeys([*contained[:count], *(folded[match] for match in close)]))[:count]
     if found:
         return "did you mean " + " or ".join(repr(entry) for entry in found) + "?"
-    return f"known: {', '.join(known[:12])}{' …' if len(known) > 12 else ''}" if known else "none are known"
+    # Names of single characters, such as a line break or a comma, can be told apart in quotes only.
+    shown = [name if name.isprintable() and name.strip(" ,") == name else repr(name) for name in known[:12]]
+    return f"known: {', '.join(shown)}{' …' if len(known) > 12 else ''}" if known else "none are known"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.errors import SubjectFailed, UsageError, nearest
+from pellucid.engine.batching import out_of_memory
 
 Output = Callable[[Any], Any] | str | int | None
 
@@ -72,5 +73,7 @@ def settled(scores: Tensor) -> Tensor:
 def failure(name: str, tensors: Mapping[str, Tensor], error: BaseException) -> SubjectFailed:
     """What to raise where the model itself raised ``error`` on these inputs: one line."""
     shapes = ", ".join(f"{key} {tuple(tensor.shape)}" for key, tensor in tensors.items())
+    if out_of_memory(error):
+        return SubjectFailed(f"{name} ran out of memory on {shapes}; use a smaller byte budget")
     reason = (str(error).splitlines() or [""])[0]
     return SubjectFailed(f"{name} failed on {shapes}: {type(error).__name__}: {reason}")

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from pellucid.core import meter
 from pellucid.core.content import digest
-from pellucid.core.errors import PellucidError, SubjectFailed, UsageError, nearest
+from pellucid.core.errors import PellucidError, UsageError, nearest
 from pellucid.core.spec import Access, Structure
 from pellucid.core.subject import Inputs, Layer, Run, Task
-from pellucid.engine.batching import examples_within_budget, in_batches, out_of_memory
+from pellucid.engine.batching import examples_within_budget, in_batches
 from pellucid.engine.prepare import prepared
+from pellucid.subjects.answers import Output, checked, failure, picked, settled
 
 _KINDS = {
     Structure.CONVOLUTION: (nn.Conv1d, nn.Conv2d, nn.Conv3d),
@@ -22,8 +23,6 @@ _KINDS = {
     Structure.ATTENTION: (nn.MultiheadAttention,),
     Structure.RECURRENCE: (nn.RNNBase, nn.RNNCellBase),
 }
-
-Output = Callable[[Any], Tensor] | str | int | None
 
 
 class TorchSubject:
@@ -107,7 +106,7 @@ class TorchSubject:
         missing = [name for name in capture if name not in captured]
         if missing:
             raise UsageError(f"layer {missing[0]!r} is not called in this pass, so it cannot be captured")
-        return Run(self._settled(scores, differentiable, len(inputs)), captured)
+        return Run(scores if differentiable else settled(scores), captured)
 
     def layers(self) -> tuple[Layer, ...]:
         shapes: dict[str, tuple[int, ...]] = {}
@@ -142,54 +141,18 @@ class TorchSubject:
         except PellucidError:
             raise
         except Exception as error:
-            shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
-            if out_of_memory(error):
-                raise SubjectFailed(f"{self.name} ran out of memory on {shapes}; use a smaller byte budget") from error
-            reason = (str(error).splitlines() or [""])[0]
-            raise SubjectFailed(f"{self.name} failed on {shapes}: {type(error).__name__}: {reason}") from error
-        return self._picked(answer)
-
-    def _picked(self, answer: Any) -> Tensor:
-        match self._output:
-            case None if isinstance(answer, Tensor):
-                scores = answer
-            case None if hasattr(answer, "logits"):
-                scores = answer.logits
-            case None:
-                kind = type(answer).__name__
-                raise UsageError(
-                    f"{self.name} returns a {kind}; say where its scores are: wrap(…, output=key or index)"
-                )
-            case str() | int():
-                scores = answer[self._output]
-            case _:
-                scores = self._output(answer)
-        if not isinstance(scores, Tensor) or scores.ndim == 0:
-            raise SubjectFailed(
-                f"{self.name}: its scores must be a tensor [batch, outputs], not {type(scores).__name__}"
-            )
-        return scores[:, None] if scores.ndim == 1 else scores
-
-    def _settled(self, scores: Tensor, differentiable: bool, batch: int) -> Tensor:
-        if len(scores) != batch:
-            raise SubjectFailed(
-                f"{self.name} answered {len(scores)} rows for {batch} examples; the first axis is the batch"
-            )
-        if not bool(scores.detach().isfinite().all()):
-            raise SubjectFailed(f"{self.name} answered NaN or infinite scores; check its weights and the preparation")
-        if differentiable:
-            return scores
-        scores = scores.detach().cpu()
-        return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+            raise failure(self.name, tensors, error) from error
+        return checked(picked(answer, self._output, self.name), self.name, len(next(iter(tensors.values()))))
 
     def _placed(self, tensor: Tensor) -> Tensor:
         kind = self.dtype if tensor.is_floating_point() else tensor.dtype
-        return tensor.to(device=self.device, dtype=kind)
+        # A copy: a model that writes into its input must not reach the caller's.
+        return tensor.to(device=self.device, dtype=kind, copy=True)
 
     def _fast(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         state = self._state()
         if self._prepared is None or self._prepared[0] != state:
-            example = {name: tensor[:1] for name, tensor in tensors.items()}
+            example = {name: tensor[:1].clone() for name, tensor in tensors.items()}
             with _evaluating(self._module):
                 self._prepared = (state, prepared(self._module, example, self._call))
         return self._prepared[1]
@@ -210,7 +173,7 @@ class TorchSubject:
             call = name if calls[name] == 0 else f"{name}#{calls[name]}"
             calls[name] += 1
             if call in replace:
-                return replace[call].to(output) if isinstance(output, Tensor) else replace[call]
+                return replace[call].to(output, copy=True) if isinstance(output, Tensor) else replace[call]
             if call not in capture:
                 return None
             if not isinstance(output, Tensor):

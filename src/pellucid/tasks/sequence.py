@@ -50,6 +50,8 @@ class Sequence:
             tensor = as_tensor(raw, "sequence")
             return self._named({self.point: tensor[None] if tensor.ndim == 2 else tensor})
         entries = batched(raw)
+        if not entries:
+            raise BadInput("there is no sequence to prepare; give at least one")
         sequences = [self._one(entry) for entry in entries]
         longest = max(len(sequence) for sequence in sequences)
         value = torch.zeros(len(sequences), longest, self.width)

@@ -46,6 +46,8 @@ class Text:
             mask = torch.ones(point.shape[:2], dtype=torch.long)
             return Inputs({"embeddings": point, "attention_mask": mask}, "embeddings", mask.bool())
         texts = batched(raw)
+        if not texts:
+            raise BadInput("there is no text to prepare; write at least one")
         for text in texts:
             if not isinstance(text, str):
                 raise BadInput(f"a text is a string, not a {type(text).__name__}")
