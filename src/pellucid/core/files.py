@@ -14,14 +14,15 @@ import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import safetensors
 import torch
 from safetensors.torch import save
 
 from pellucid.core import spec as spec_module
-from pellucid.core.errors import BadInput, CannotWrite
+from pellucid.core.annotations import check_value
+from pellucid.core.errors import BadInput, CannotWrite, UsageError
 from pellucid.core.record import RECORDS
 
 FORMAT = 1
@@ -79,7 +80,7 @@ def read(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
     try:
         document = json.loads(metadata["pellucid"])
         kind, version, fields = document["kind"], document["format"], document["fields"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is a safetensors file but not a result of Pellucid") from error
     if not isinstance(version, int) or not isinstance(kind, str) or not isinstance(fields, dict):
         raise BadInput(f"{path} has a malformed header; save it again")
@@ -162,11 +163,17 @@ def _decode(value: Any, body: Mapping[str, torch.Tensor]) -> Any:
 
 
 def build(cls: type, fields: Mapping[str, Any]) -> Any:
-    """An instance of a known record type; unknown fields and missing required ones are errors."""
+    """An instance of a known record type; fields that are unknown, missing or of another type are errors."""
     known = {f.name: f for f in dataclasses.fields(cls) if f.compare}
     unknown = sorted(set(fields) - set(known))
     if unknown:
         raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}")
+    hints = get_type_hints(cls)
+    for name, value in fields.items():
+        try:
+            check_value(f"{cls.__name__}.{name}", value, hints[name])
+        except UsageError as error:
+            raise ValueError(str(error)[:200]) from error
     return cls(**fields)
 
 

@@ -3,19 +3,16 @@
 import dataclasses
 import functools
 import importlib
-import operator
 import pkgutil
 import time
-import types
-import typing
-from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
+from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
 
-import annotated_types
 import torch
 
 from pellucid.core import meter
+from pellucid.core.annotations import check_value
 from pellucid.core.content import by_content, digest
-from pellucid.core.errors import NotAnswerable, PellucidError, UsageError, nearest
+from pellucid.core.errors import NotAnswerable, PellucidError, UsageError
 from pellucid.core.provenance import Provenance
 from pellucid.core.query import Decision
 from pellucid.core.result import Result
@@ -183,59 +180,3 @@ def _check_fields_on_creation(cls: type) -> None:
 
     own = cls.__dict__.get("__post_init__")
     cls.__post_init__ = check  # type: ignore[attr-defined]
-
-
-def check_value(what: str, value: Any, hint: Any) -> None:
-    """Raise ``UsageError`` where a value does not fit its annotation or the bounds in it."""
-    bounds: tuple[Any, ...] = ()
-    if get_origin(hint) is typing.Annotated:
-        hint, *extras = get_args(hint)
-        bounds = tuple(extras)
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if not any(_fits(value, option) for option in options):
-        choices = [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
-        if choices and isinstance(value, str):
-            raise UsageError(f"{what} got {value!r}: {nearest(value, map(str, choices))}")
-        names = " or ".join(_name(option) for option in options)
-        raise UsageError(f"{what} got {value!r} ({type(value).__name__}); it takes {names}")
-    for bound in bounds:
-        if isinstance(bound, annotated_types.BaseMetadata) and isinstance(value, int | float):
-            _check_bound(what, value, bound)
-
-
-_BOUNDS = (
-    (annotated_types.Ge, "ge", operator.ge, "≥"),
-    (annotated_types.Gt, "gt", operator.gt, ">"),
-    (annotated_types.Le, "le", operator.le, "≤"),
-    (annotated_types.Lt, "lt", operator.lt, "<"),
-)
-
-
-def _check_bound(what: str, value: float, bound: Any) -> None:
-    for kind, name, holds, sign in _BOUNDS:
-        if isinstance(bound, kind) and not holds(value, getattr(bound, name)):
-            raise UsageError(f"{what} got {value!r}; it must be {sign} {getattr(bound, name)}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
-    if hint is Any:
-        return True
-    if hint is None or hint is type(None):
-        return value is None
-    if origin is Literal:
-        return value in get_args(hint)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if origin is typing.Annotated:
-        return _fits(value, get_args(hint)[0])
-    target = origin or hint
-    return isinstance(value, target) if isinstance(target, type) else True
-
-
-def _name(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return " or ".join(repr(choice) for choice in get_args(hint))
-    return getattr(hint, "__name__", str(hint))
