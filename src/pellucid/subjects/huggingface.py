@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pellucid.core.errors import BadInput, MissingExtra, NotAnswerable
 from pellucid.core.subject import Inputs, OutputKind
+from pellucid.subjects.devices import moved
 from pellucid.subjects.torch import TorchSubject
 from pellucid.tasks.tensor import TensorTask
 from pellucid.tasks.text import Text
@@ -46,7 +47,7 @@ def load_huggingface(
     lacking = [*report["missing_keys"], *report["mismatched_keys"]]
     if lacking:
         raise BadInput(f"{source} has no trained weights for {lacking[0]}; name a model that was tuned to classify")
-    model = model.float().eval().requires_grad_(False).to(device)
+    model = model.float().eval().requires_grad_(False)
     return text_classifier(model, tokenizer, name=name or Path(source).name, device=device)
 
 
@@ -64,7 +65,7 @@ def text_classifier(
     labels = tuple(config.id2label[number] for number in range(config.num_labels))
     longest = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", tokenizer.model_max_length))
     task = _EmbeddedText(tokenizer, embedding(model), labels, _output_kind(config), longest)
-    subject = TorchSubject(model, task, name=name, device=device)
+    subject = TorchSubject(moved(model, device), task, name=name, device=device)
     _check(subject, tokenizer)
     return subject
 

@@ -9,6 +9,7 @@ from pellucid.core.errors import UsageError
 from pellucid.core.subject import Subject, Task
 from pellucid.subjects.answers import Output
 from pellucid.subjects.callable import FunctionSubject
+from pellucid.subjects.devices import moved
 from pellucid.subjects.labels import labelled
 from pellucid.subjects.sklearn import EstimatorSubject, is_estimator
 from pellucid.subjects.torch import TorchSubject
@@ -30,8 +31,8 @@ def wrap(
 
     Without a ``task`` a tensor query works, in which every element is a feature; an estimator brings its columns and
     classes. ``labels`` name the outputs. ``output`` picks the score tensor out of a tuple, dict or model output.
-    ``device`` is for modules; ``numpy`` (hand over arrays) and ``version`` (what this state of it is called) are for
-    functions. The task is copied, never changed; a subject comes back as it is.
+    ``device`` is where a module is moved to; ``numpy`` (hand over arrays) and ``version`` (what this state of it is
+    called) are for functions. The task is copied, never changed; a subject comes back as it is.
     """
     for_modules, for_functions = {"device": device}, {"numpy": numpy or None, "version": version}
     if is_subject(model):
@@ -40,14 +41,15 @@ def wrap(
         return model
     if isinstance(model, nn.Module):
         _refuse("a module", for_functions)
-        task = labelled(task or TensorTask(), labels)
-        return TorchSubject(model, task, name=name or type(model).__name__, output=output, device=device)
+        task = labelled(TensorTask() if task is None else task, labels)
+        name = name or type(model).__name__
+        return TorchSubject(moved(model, device), task, name=name, output=output, device=device)
     if is_estimator(model):
         _refuse("an estimator", {"output": output} | for_modules | for_functions)
         return EstimatorSubject(model, task, labels=labels, name=name)
     if callable(model) and not isinstance(model, type):
         _refuse("a function", for_modules)
-        task = labelled(task or TensorTask(), labels)
+        task = labelled(TensorTask() if task is None else task, labels)
         return FunctionSubject(model, task, name=name, output=output, numpy=numpy, version=version)
     kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
     raise UsageError(

@@ -123,9 +123,10 @@ def _table(name: str, packaged: "Packaged", rows: Any, output: "OutputKind", dev
 
 
 def _subject(name: str, network: "nn.Module", task: "Task", device: Any) -> "TorchSubject":
+    from pellucid.subjects.devices import moved
     from pellucid.subjects.torch import TorchSubject
 
-    return TorchSubject(network.to(device), task, name=name, device=device)
+    return TorchSubject(moved(network, device), task, name=name, device=device)
 
 
 def _training_rows(rows: Any) -> "Tensor":
