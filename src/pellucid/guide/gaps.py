@@ -53,22 +53,22 @@ def _cell(records: Sequence[Record], dimension: Dimension, modality: Modality, n
     if not left:
         return Cell(dimension, modality, network, asker, (), f"no method speaks to the dimension {dimension}")
     for fits, reason in (
-        (lambda record: modality in record["modalities"], f"do not take inputs of kind {modality}"),
+        (lambda record: modality in record["modalities"], f"not for inputs of kind {modality}"),
         (lambda record: _GIVES[network].issuperset(record["needs"]), _network_reason(network)),
-        (lambda record: asker in record["askers"], f"are not made for the {asker}"),
+        (lambda record: asker in record["askers"], f"not made for the {asker}"),
     ):
         remaining = [record for record in left if fits(record)]
         if not remaining:
             names = ", ".join(record["id"] for record in left)
-            return Cell(dimension, modality, network, asker, (), f"{names} {reason}")
+            return Cell(dimension, modality, network, asker, (), f"{reason}: {names}")
         left = remaining
     return Cell(dimension, modality, network, asker, tuple(record["id"] for record in left), None)
 
 
 def _network_reason(network: Network) -> str:
     if network is Network.BLACK_BOX:
-        return "need more than the outputs of a black box"
-    return f"need parts that a {network} network does not have"
+        return "not for a black box, which gives outputs only"
+    return f"not for {network} networks, which lack parts they need"
 
 
 @dataclass(frozen=True)
