@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.polynomial import Chebyshev
 from torch import Tensor
 
 _START = 4
@@ -128,13 +130,14 @@ class PathIntegral:
         return self.height(1.0) - self.height(0.0)
 
     def _refine(self) -> None:
-        integral, change = self._rule(self._order), self._change(self._order)
-        sizes = self._by_feature(integral)
+        sizes, change = self._by_feature(self._rule(self._order)), self._change(self._order)
         smooth = self._is_smooth(change, sizes)
-        self.converged = smooth and self._within(abs(self.rise() - float(integral.sum())), change, sizes)
+        self.converged = smooth and self._within(self._largest_residual(), change, sizes)
         if self.converged:
             return
-        if smooth and 2 * self._order <= _LARGEST_ORDER and 2 * self._order + 1 <= self._max_steps:
+        # Five nodes are too few to give up on a smooth rate, and nine are as good a start for panels.
+        rising = smooth or self._order == _START
+        if rising and 2 * self._order <= _LARGEST_ORDER and 2 * self._order + 1 <= self._max_steps:
             self._order *= 2
             self.wanted = [place for place in clenshaw_curtis(self._order)[0].tolist() if place not in self._nodes]
         elif self.steps < self._max_steps:
@@ -149,6 +152,13 @@ class PathIntegral:
         if now <= self._tolerance * float(sizes.norm()):
             return True
         return self._order > 2 and now * _SMOOTH <= float(self._change(self._order // 2).norm())
+
+    def _largest_residual(self) -> float:
+        """The most that the rule misses of the rise from the start to any of its nodes, the end among them."""
+        nodes = [self._nodes[place] for place in clenshaw_curtis(self._order)[0].tolist()]
+        places, slopes, heights = (np.array([getattr(n, f) for n in nodes]) for f in ("place", "slope", "height"))
+        integrated = Chebyshev.fit(places, slopes, self._order, domain=[0, 1]).integ(lbnd=0)(places)
+        return float(np.abs(heights - heights[0] - integrated).max())
 
     def _halve(self) -> None:
         assert self._panels is not None
