@@ -42,12 +42,12 @@ def explain(
 ) -> int:
     """Explain what a model answers, and write the report."""
     from pellucid.cli import progress
-    from pellucid.cli.output import document
-    from pellucid.reports.writing import check_writable
+    from pellucid.cli.output import check_file_writable, document, say
+    from pellucid.reports.writing import PAGE
 
     if budget is not None and budget < 1:
         raise UsageError(f"--budget {budget}: at least one forward pass")
-    check_writable(out)
+    check_file_writable(out / PAGE)
     loaded = subject_named(subject, option or ())
     asked = {
         "methods": None if method is None else [method_described(word) for word in method],
@@ -66,8 +66,6 @@ def explain(
     if json:
         document(found)
     else:
-        from pellucid.cli.output import say
-
         say(*said)
     return 0
 
