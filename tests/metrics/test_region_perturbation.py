@@ -203,15 +203,34 @@ def test_seeds_of_the_method_and_of_the_judgement_change_the_noise():
 
 @pytest.mark.parametrize("answers", [1, 4])
 @pytest.mark.parametrize("budget", [30, 100, 1000, 5000, 10**6])
-def test_a_budget_buys_steps_down_to_five_draws(budget, answers):
+def test_a_budget_is_kept_and_spent_on_draws_steps_and_random_maps(budget, answers):
     metric = RegionPerturbation().within(budget, answers)
-    affordable = (budget - 2) // (answers + 3)
     assert metric.passes(answers) <= budget
-    assert metric.steps == min(100, affordable // min(5, affordable))
-    assert metric.draws == min(10, affordable // metric.steps)
+    assert metric.draws >= 2
     assert metric.region**2 * metric.steps == pytest.approx(81 * 100, rel=0.2)
+    if budget == 1000:
+        assert (metric.draws, metric.steps) >= (5, 10)
+        assert metric.random_maps >= 13
     if budget == 10**6:
         assert metric == RegionPerturbation()
+
+
+def test_the_random_row_is_the_range_of_single_random_maps():
+    subject, picture = additive()[0], pictures(1)
+    decision = pl.Decision(picture, target=0)
+    answer = made(decision, torch.ones(1, 1, 12, 12))
+    metric = RegionPerturbation(region=3, steps=4, draws=2, replacement="zero", random_maps=60)
+    found = metric(subject, pl.Judgement([answer]))
+    _, low, high = found.control["random"].tolist()
+    others = [
+        float(
+            dataclasses.replace(metric, seed=seed, random_maps=1, draws=1)(subject, pl.Judgement([answer])).control[
+                "random"
+            ][0]
+        )
+        for seed in range(1, 101)
+    ]
+    assert 0.85 <= sum(low <= value <= high for value in others) / 100 <= 1
 
 
 def test_a_budget_for_less_than_a_step_of_two_draws_is_refused():

@@ -28,8 +28,9 @@ from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
 
 _RESAMPLES = 2000
-_CONTROLS = ("random", "edge", "constant")
-_FEWEST_DRAWS = 5
+_CONTROLS = ("edge", "constant", "random")
+# What a budget below the paper's settings buys first: draws, steps, random maps; fewer maps than the last say nothing.
+_DRAWS, _STEPS, _MAPS, _FEWEST_MAPS = 5, 10, 20, 5
 _PLAIN = 2
 
 
@@ -43,10 +44,11 @@ class RegionPerturbation:
     all. The ``draws`` of the replacement are the same for every row, so differences between rows are paired, and equal
     perturbed inputs are asked once.
 
-    Control rows know nothing about the network: ``random`` (another order in each draw), ``edge`` (Sobel magnitude,
-    pictures only) and ``constant`` (all regions equal, so in raster order). Intervals are 95 %. With several examples
-    they are bootstrapped over examples. With one they are over draws, and that of the random row is where a single
-    random map would lie, so that an answer above it is better than chance (samek2017evaluating).
+    Control rows know nothing about the network: ``edge`` (Sobel magnitude, pictures only), ``constant`` (all regions
+    equal, so in raster order) and ``random`` (``random_maps`` maps, or one that is another in each draw). Intervals are
+    95 %. With several examples they are bootstrapped over examples. With one they are over draws, and that of the
+    random row is where a single random map would lie, so that an answer above it is better than chance
+    (samek2017evaluating).
     """
 
     spec: ClassVar = Spec(
@@ -75,29 +77,40 @@ class RegionPerturbation:
         None
     )
     seed: Annotated[int, "seed of the replacement and of the random control"] = 0
+    random_maps: Annotated[int, Ge(1), "random control maps; 1: a new one in each draw"] = 1
 
     def passes(self, answers: int) -> int:
         """The forward passes per example for this many answers and the controls, at most: equal points cost one."""
-        return (answers + len(_CONTROLS)) * self.steps * self.draws + _PLAIN
+        return (answers + len(_CONTROLS) - 1 + self.random_maps) * self.steps * self.draws + _PLAIN
 
     def within(self, budget: int, answers: int) -> "RegionPerturbation":
         """The same metric with at most ``budget`` forward passes per example for this many answers.
 
-        Steps are kept as far as five draws (or as many as there are) can be afforded, because an interval needs draws;
-        draws then take what the steps leave. Squares grow so that the same share of the picture is replaced. Raises
+        A smaller budget than the settings need buys five draws and ten steps first, because an interval needs draws,
+        then up to twenty random maps, because one example can only be told from chance by many of them, then steps
+        and draws with what is left. Squares grow so that the same share of the picture is replaced. Raises
         ``UsageError`` where the budget does not allow one step of two draws.
         """
-        rows = answers + len(_CONTROLS)
-        affordable = (budget - _PLAIN) // rows
-        fewest = min(self.draws, _FEWEST_DRAWS, max(affordable, 2))
-        steps = min(self.steps, affordable // fewest)
+        if self.passes(answers) <= budget:
+            return self
+        fixed = answers + len(_CONTROLS) - 1
+        affordable = budget - _PLAIN
+        draws = min(self.draws, _DRAWS, max(affordable // (fixed + 1), 2))
+        maps = min(_MAPS, affordable // (draws * _STEPS) - fixed)
+        rows = fixed + (maps if maps >= _FEWEST_MAPS else 1)
+        steps = min(self.steps, affordable // (rows * draws))
         if steps < 1:
             raise UsageError(
-                f"scoring {answers} maps and {len(_CONTROLS)} controls needs {rows * fewest + _PLAIN} passes or more, "
+                f"scoring {answers} maps and {len(_CONTROLS)} controls needs {rows * draws + _PLAIN} passes or more, "
                 f"not {budget}; raise the budget"
             )
-        region = round(self.region * math.sqrt(self.steps / steps))
-        return dataclasses.replace(self, region=region, steps=steps, draws=min(self.draws, affordable // steps))  # type: ignore[type-var]
+        return dataclasses.replace(  # type: ignore[type-var]
+            self,
+            region=round(self.region * math.sqrt(self.steps / steps)),
+            steps=steps,
+            draws=min(self.draws, affordable // (rows * steps)),
+            random_maps=rows - fixed,
+        )
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         answers, decision = _same_decision(query.results)
@@ -117,10 +130,29 @@ class RegionPerturbation:
             part = slice(row, row + 1)
             example, region = inputs.rows(part), regions.rows(part)
             orders = [_order(region.sums(answer.scores[part].double())[0]) for answer in answers]
-            plan = _plan(orders, example, region, controls, seeds, self.steps)
+            plan = self._plan(orders, example, region, controls, seeds)
             covers = torch.cat([baseline_value(subject, example, self._replacement(subject), seed) for seed in seeds])
             curves.append(_curves(subject, example, target.rows(part), region.segments[0], plan, covers))
         return self._evaluation(subject, curves, _names(answers), controls, regions)
+
+    def _plan(
+        self, orders: list[Tensor], example: Inputs, region: Features, controls: Sequence[str], seeds: Sequence[int]
+    ) -> "_Plan":
+        """The orders of the answers, then of the controls; the random rows come last."""
+        (number,) = region.counts()
+        every = list(orders)
+        if "edge" in controls:
+            grey = example.value[0].double().mean(0).numpy()
+            edges = torch.from_numpy(np.hypot(sobel(grey, 0), sobel(grey, 1)))
+            every.append(_order(region.sums(edges[None, None])[0]))
+        every.append(torch.arange(number))
+        fixed = torch.arange(len(every)).expand(len(seeds), -1)
+        source = generator(seeds[0], "random map", example.value[0])
+        count = len(seeds) if self.random_maps == 1 else self.random_maps
+        random = torch.arange(count) + len(every)
+        every += [torch.randperm(number, generator=source) for _ in range(count)]
+        rows = random[:, None] if self.random_maps == 1 else random.expand(len(seeds), -1)
+        return _Plan(torch.stack(every), torch.cat([fixed, rows], 1), min(self.steps, number))
 
     def _replacement(self, subject: Subject) -> str:
         if self.replacement is not None:
@@ -136,16 +168,18 @@ class RegionPerturbation:
     ) -> Evaluation:
         # The mean over k = 0…L of f(x⁰) − f(xᵏ), whose first term is zero: [examples, draws, rows].
         falls = torch.stack([(curve[..., :1] - curve).mean(-1) for curve in curves])
-        per_example = falls.mean(1).T
+        fixed, number = len(names) + len(controls) - 1, len(names)
+        chance = falls[:, :, fixed] if self.random_maps == 1 else falls[:, :, fixed:].mean(1)
+        samples = [*falls[:, :, :fixed].unbind(2), chance]
+        per_example = torch.stack([sample.mean(1) for sample in samples])
         rows = [
-            torch.tensor(
-                [float(per_example[row].mean()), *_interval(falls[:, :, row], name, self.seed)], dtype=torch.float64
-            )
-            for row, name in enumerate([*names, *controls])
+            torch.tensor([float(sample.mean()), *_interval(sample, name, self.seed)], dtype=torch.float64)
+            for sample, name in zip(samples, [*names, *controls], strict=True)
         ]
-        table, number = torch.stack(rows), len(names)
+        table = torch.stack(rows)
         longest = max(curve.shape[-1] for curve in curves)
         padded = [torch.cat([c, c[..., -1:].expand(*c.shape[:2], longest - c.shape[-1])], -1) for c in curves]
+        lines = torch.stack(padded).mean((0, 1))
         return Evaluation(
             metric=self.spec.id,
             names=tuple(names),
@@ -153,11 +187,11 @@ class RegionPerturbation:
             interval=table[:number, 1:],
             per_example=per_example[:number],
             control=dict(zip(controls, table[number:], strict=True)),
-            curve=torch.stack(padded).mean((0, 1)),
-            protocol=self._protocol(subject, curves, len(names) + len(controls), regions),
+            curve=torch.cat([lines[:fixed], lines[fixed:].mean(0, keepdim=True)]),
+            protocol=self._protocol(subject, curves, self.passes(len(names)) - _PLAIN, regions),
         )
 
-    def _protocol(self, subject: Subject, curves: list[Tensor], rows: int, regions: Features) -> str:
+    def _protocol(self, subject: Subject, curves: list[Tensor], passes: int, regions: Features) -> str:
         steps, counts = sorted({curve.shape[-1] - 1 for curve in curves}), sorted(set(regions.counts()))
         what = _plural(regions.kind)
         draws = f"{self.draws} draw{'s' if self.draws > 1 else ''}"
@@ -166,8 +200,9 @@ class RegionPerturbation:
             over = f"Intervals are 95 %, by bootstrap over {len(curves)} examples."
         elif self.draws > 1:
             over = (
-                f"Intervals are 95 % over {draws}, for the random row that of a single random map: they support "
-                "statements about this one example only."
+                f"Intervals are 95 % over {draws}, for the random row the range in which a single random map would lie "
+                f"(from {max(self.draws if self.random_maps == 1 else 0, self.random_maps)}): they support statements "
+                "about this one example only."
             )
         else:
             over = "One example, one draw of a fixed replacement: no interval, and the random row is one random map."
@@ -175,7 +210,7 @@ class RegionPerturbation:
         return (
             f"The {_range(steps)} most relevant of {_range(counts)} {what} were replaced one after the other by the "
             f"baseline '{replacement}' ({draws}, the same for every row); the value is the mean fall of the explained "
-            f"score over the steps (AOPC). {over} At most {rows * steps[-1] * self.draws + _PLAIN} forward passes per "
+            f"score over the steps (AOPC). {over} At most {passes + _PLAIN} forward passes per "
             f"example{'' if paper else '; the paper used squares of 9 × 9, 100 steps and 10 draws of uniform noise'}."
         )
 
@@ -271,29 +306,6 @@ class _Plan:
     steps: int
 
 
-def _plan(
-    orders: list[Tensor], example: Inputs, region: Features, controls: Sequence[str], seeds: Sequence[int], steps: int
-) -> _Plan:
-    (number,) = region.counts()
-    every, of = list(orders), [torch.full((len(seeds),), row) for row in range(len(orders))]
-    for name in controls:
-        match name:
-            case "random":
-                of.append(torch.arange(len(seeds)) + len(every))
-                sources = (generator(seed, "random map", example.value[0]) for seed in seeds)
-                every += [torch.randperm(number, generator=source) for source in sources]
-                continue
-            case "edge":
-                grey = example.value[0].double().mean(0).numpy()
-                edges = torch.from_numpy(np.hypot(sobel(grey, 0), sobel(grey, 1)))
-                found = _order(region.sums(edges[None, None])[0])
-            case _:
-                found = torch.arange(number)
-        of.append(torch.full((len(seeds),), len(every)))
-        every.append(found)
-    return _Plan(torch.stack(every), torch.stack(of, 1), min(steps, number))
-
-
 def _curves(subject: Subject, example: Inputs, target: Target, segments: Tensor, plan: _Plan, covers: Tensor) -> Tensor:
     """The score after each step, ``[draws, rows, steps + 1]``, of one example; equal points are asked once."""
     gone = [[frozenset(order[:step]) for step in range(plan.steps + 1)] for order in plan.orders.tolist()]
@@ -322,7 +334,7 @@ def _curves(subject: Subject, example: Inputs, target: Target, segments: Tensor,
 
 
 def _interval(falls: Tensor, name: str, seed: int) -> tuple[float, float]:
-    """The 95 % interval of one row's value from ``falls`` ``[examples, draws]``."""
+    """The 95 % interval of one row's value from ``falls`` ``[examples, draws or random maps]``."""
     values = falls.mean(1).numpy()
     if len(values) > 1:
         picked = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
