@@ -176,11 +176,15 @@ def test_a_tokenizer_without_offsets_is_refused():
         text_classifier(model(), SimpleNamespace(is_fast=False), name="slow")
 
 
-def test_an_untrained_head_is_refused(tmp_path):
+def test_an_untrained_head_is_refused_and_its_draws_are_not_the_callers(tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
     with pytest.raises(
         BadInput, match=r"no trained weights for classifier\.(weight|bias); name a model that was tuned"
     ):
         pl.load(f"hf:{saved(tmp_path, model().bert)}")
+    assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("name", ["nobody/such-a-model", "/no/such/folder"])
