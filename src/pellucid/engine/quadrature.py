@@ -16,9 +16,10 @@ from numpy.polynomial import Chebyshev
 from torch import Tensor
 
 _START = 4
-_LARGEST_ORDER = 32
+_LARGEST_ORDER = 64
 _LIVE_PANELS = 32
 _SMOOTH = 4.0
+_FAR = 100.0
 _NORMAL = 1.96
 
 
@@ -79,7 +80,7 @@ class PathIntegral:
     ``HELD`` rates are held, whatever the number of steps: past 32 panels the best known ones become final.
     """
 
-    HELD: ClassVar = 2 * _LIVE_PANELS
+    HELD: ClassVar = max(2 * _LIVE_PANELS, _LARGEST_ORDER + 1)
 
     def __init__(self, tolerance: float, max_steps: int, by_feature: Callable[[Tensor], Tensor]) -> None:
         self._tolerance, self._max_steps, self._by_feature = tolerance, max_steps, by_feature
@@ -135,8 +136,10 @@ class PathIntegral:
         self.converged = smooth and self._within(self._largest_residual(), change, sizes)
         if self.converged:
             return
-        # Five nodes are too few to give up on a smooth rate, and nine are as good a start for panels.
-        rising = smooth or self._order == _START
+        # Five nodes are too few to tell, and nine are as good a start for panels. Far from the tolerance panels would
+        # need hundreds of steps, so that a rate which only looks rough at first is worth the next order.
+        far = float(change.norm()) > _FAR * self._tolerance * float(sizes.norm())
+        rising = smooth or far or self._order == _START
         if rising and 2 * self._order <= _LARGEST_ORDER and 2 * self._order + 1 <= self._max_steps:
             self._order *= 2
             self.wanted = [place for place in clenshaw_curtis(self._order)[0].tolist() if place not in self._nodes]
