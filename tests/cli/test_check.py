@@ -6,7 +6,7 @@ import json
 def test_a_good_model_is_described_and_0(pellucid, model):
     answered = pellucid("check", f"{model}:rows", "--data", "1,2", "--data", "3,4")
     assert (answered.code, answered.err) == (0, "")
-    for word in ("ward", "2: ill, well", "row 2", "F ", "B ", "No problem was found."):
+    for word in ("ward", "2: ill; well", "row 2", "F ", "B ", "No problem was found."):
         assert word in answered.out
 
 

@@ -42,7 +42,8 @@ def _say(found: "Check") -> None:
     say(grid(_facts(found), 12))
     if found.preparations:
         say("", "Preparation, tried on the samples:", table([_preparation(entry) for entry in found.preparations]))
-    say("", f"Preparation: {found.preparation_judged}.")
+    if found.task.get("modality") == "image":
+        say("", f"Preparation: {found.preparation_judged}.")
     if found.shown:
         changed = sum(shown.whole != shown.cropped for shown in found.shown)
         rows = [
@@ -60,7 +61,7 @@ def _say(found: "Check") -> None:
 
 def _facts(found: "Check") -> list[tuple[str, str]]:
     task = found.task
-    labels = f"{len(found.labels)}: {', '.join(found.labels[:3])}{' …' if len(found.labels) > 3 else ''}"
+    labels = f"{len(found.labels)}: {'; '.join(map(_written, found.labels[:3]))}{' …' if len(found.labels) > 3 else ''}"
     facts = [
         ("name", found.name),
         ("kind", found.kind),
@@ -100,6 +101,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _written(value: Any) -> str:
     if isinstance(value, list | tuple):
-        shown = ", ".join(f"{entry:.4g}" if isinstance(entry, float) else str(entry) for entry in value[:4])
-        return f"({shown}{', …' if len(value) > 4 else ''})"
-    return str(value)
+        return f"({', '.join(map(_written, value[:4]))}{', …' if len(value) > 4 else ''})"
+    if isinstance(value, str):
+        return value if value.strip() and value.isprintable() else repr(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """A model at first sight: what it is, what it offers, how fast it is, and everything that looks wrong with it."""
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -244,7 +245,7 @@ def _speed(subject: Subject, inputs: Inputs, problems: list[Problem]) -> Speed:
     largest = subject.batch_size(inputs)
     sizes = sorted({size for size in (1, 4, 16, 64, 256) if size < largest} | {largest})
     batches = {size: inputs.rows(torch.arange(size) % len(inputs)) for size in sizes}
-    forward = {size: _milliseconds(lambda b=batch: subject.run(b), size) for size, batch in batches.items()}
+    forward = {size: _milliseconds(functools.partial(subject.run, batch), size) for size, batch in batches.items()}
     best = min(sizes, key=forward.__getitem__)
     return Speed(best, forward[best], _backward(subject, batches[best], problems))
 

@@ -155,7 +155,7 @@ class _Canvas:
                     plain[x, y] = line.vertical
         grid = [[" "] * self.width for _ in range(self.height)]
         for (x, y), found in arms.items():
-            grid[y][x] = _JUNCTIONS.get(tuple(found), plain[x, y])  # type: ignore[call-overload]
+            grid[y][x] = _JUNCTIONS.get((found[0], found[1], found[2], found[3]), plain[x, y])
         return grid
 
     def _titles(self, grid: list[list[str]]) -> None:

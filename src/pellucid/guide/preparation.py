@@ -188,7 +188,7 @@ def _probabilities(subject: Subject, inputs: Inputs) -> Tensor:
     return scores.softmax(1) if scores.shape[1] > 1 else torch.cat([scores.sigmoid(), (-scores).sigmoid()], 1)
 
 
-def _norms(subject: Subject) -> list[nn.Module]:
+def _norms(subject: Subject) -> Sequence[nn.Module]:
     """The first batch norms that remember their training."""
     modules = () if subject.module is None else subject.module.modules()
     return [m for m in modules if isinstance(m, _NORM_TYPES) and m.running_mean is not None][:_NORMS]

@@ -10,6 +10,7 @@ import torch
 from pellucid.core.seeds import generator
 from pellucid.core.subject import Inputs, Subject
 from pellucid.tasks.image import Image
+from pellucid.tasks.sequence import Sequence as SequenceTask
 from pellucid.tasks.tabular import Tabular
 from pellucid.tasks.text import Text
 
@@ -72,8 +73,17 @@ def samples(subject: Subject) -> Inputs | None:
         return subject.prepare(list(SENTENCES))
     if isinstance(task, Tabular) and task.reference is not None:
         return subject.prepare(task.reference[:_ROWS])
+    if isinstance(task, SequenceTask) and task.vocabulary is not None:
+        return subject.prepare(_strings(task.vocabulary))
     example = task.example()
-    return None if example is None else _varied(subject, example)
+    return None if example is None else _varied(example)
+
+
+def _strings(vocabulary: Sequence[str]) -> list[str]:
+    """Four strings of sixteen characters, spread over the vocabulary."""
+    steps, letters = torch.arange(1, 5)[:, None], torch.arange(16)
+    places = ((steps * letters + steps) % len(vocabulary)).tolist()
+    return ["".join(vocabulary[place] for place in row) for row in places]
 
 
 def _varied(example: Inputs) -> Inputs:
