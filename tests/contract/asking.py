@@ -1,6 +1,5 @@
 """How the contract tests ask: every method with quick settings, every subject with a question that fits."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,12 +58,6 @@ def question(method: str, subject: pl.Subject, inputs: Any, **asked: Any) -> Any
 def numbers(result: Any) -> dict[str, torch.Tensor]:
     """Every tensor of a result that must not depend on when or beside what it was computed, by field."""
     return {name: value for name, value in vars(result).items() if isinstance(value, torch.Tensor)}
-
-
-def content(result: Any) -> str:
-    """A digest of all that a result file holds, except the processor time it took."""
-    provenance = dataclasses.replace(result.provenance, cost={**result.provenance.cost, "cpu_seconds": 0.0})
-    return digest(dataclasses.replace(result, provenance=provenance))
 
 
 def per_example(result: Any) -> list[torch.Tensor]:

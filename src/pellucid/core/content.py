@@ -18,7 +18,8 @@ T = TypeVar("T")
 def digest(value: Any) -> str:
     """A 128-bit hexadecimal digest of plain values, tensors, arrays, pictures, files and records of these.
 
-    A path stands for the content of its file. Types are part of the content: ``1`` and ``1.0`` differ.
+    A path stands for the content of its file. Types are part of the content: ``1`` and ``1.0`` differ. Fields of a
+    record that are not compared, or whose metadata says ``identity=False``, are not.
     """
     hasher = hashlib.blake2b(digest_size=16)
     _feed(hasher, value)
@@ -71,7 +72,7 @@ def _feed(hasher: Any, value: Any) -> None:
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             _item(hasher, "record", type(value).__qualname__.encode())
             for field in dataclasses.fields(value):
-                if field.compare:
+                if field.compare and field.metadata.get("identity", True):
                     _feed(hasher, field.name)
                     _feed(hasher, getattr(value, field.name))
         case _:
@@ -80,8 +81,10 @@ def _feed(hasher: Any, value: Any) -> None:
 
 
 def _array(hasher: Any, tensor: torch.Tensor) -> None:
-    tensor = tensor.contiguous()
-    _item(hasher, f"tensor {tensor.dtype} {tuple(tensor.shape)}", tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    flat = tensor.contiguous().view(-1)
+    # Of an axis with one element torch lets the stride be anything, but bytes are read with stride 1.
+    content = flat.as_strided((flat.numel(),), (1,)).view(torch.uint8)
+    _item(hasher, f"tensor {tensor.dtype} {tuple(tensor.shape)}", content.numpy().tobytes())
 
 
 def _item(hasher: Any, kind: str, content: bytes) -> None:

@@ -21,7 +21,7 @@ def versions() -> dict[str, str]:
 class Provenance:
     """Method and fields, subject and query fingerprints, versions, device, dtype and cost of an answer.
 
-    ``cost`` holds passes per call in F and B and the CPU-seconds used.
+    ``cost`` holds passes per call in F and B and the CPU-seconds used; it is no part of what the answer is.
     """
 
     method: str
@@ -32,7 +32,7 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=versions)
     device: str = "cpu"
     dtype: str = "float32"
-    cost: Mapping[str, float] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict, metadata={"identity": False})
 
     @property
     def seed(self) -> int | None:
