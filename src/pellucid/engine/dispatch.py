@@ -31,12 +31,14 @@ _MODULE_INTERNALS = frozenset(vars(nn.Module()))
 class Traits:
     """What the schema of an operation says about it; ``name`` and ``packet`` are those of its functional form.
 
-    ``writes`` are positions and names of the arguments it overwrites, ``outs`` the names of those that it does not read.
+    ``moves`` says that it changes the geometry of its own tensor; ``writes`` are positions and names of the arguments it
+    overwrites, ``outs`` the names of those that it does not read.
     """
 
     name: str
     packet: Any
     is_view: bool
+    moves: bool
     is_composite: bool
     writes: tuple[tuple[int, str], ...]
     outs: frozenset[str]
@@ -73,7 +75,8 @@ def traits(func: Any) -> Traits:
         for place, argument in enumerate(arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     )
-    is_view = func.is_view or torch.Tag.inplace_view in func.tags or name in _NOT_MARKED_AS_VIEWS
+    moves = torch.Tag.inplace_view in func.tags
+    is_view = func.is_view or moves or name in _NOT_MARKED_AS_VIEWS
     if writes and not is_view and name.endswith("_") and not name.endswith("__"):
         library, _, short = name.rpartition(".")
         functional = getattr(getattr(torch.ops, library), short[:-1], None)
@@ -81,7 +84,7 @@ def traits(func: Any) -> Traits:
             name, packet = name[:-1], functional
     composite = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     outs = frozenset(argument.name for argument in arguments if argument.is_out)
-    return Traits(name, packet, is_view, composite, writes, outs)
+    return Traits(name, packet, is_view, moves, composite, writes, outs)
 
 
 def tensors_in(value: Any) -> list[Tensor]:

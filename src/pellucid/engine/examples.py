@@ -112,7 +112,7 @@ class Accounts:
             return None
         if amount.ndim > 2 and axis.place < 2:
             amount = amount.sum(tuple(range(2, amount.ndim)))
-        rows = amount.movedim(axis.place, 0).flatten(1).sum(1, dtype=torch.float64)
+        rows = amount.movedim(axis.place, 0).reshape(amount.shape[axis.place], -1).sum(1, dtype=torch.float64)
         numbers = (torch.arange(len(rows), device=rows.device) // axis.inner + axis.start) % self._examples.batch
         return self._keep(rows.new_zeros(self._examples.batch).index_add_(0, numbers, rows))
 

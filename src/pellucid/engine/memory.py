@@ -55,7 +55,7 @@ class Content:
 
 
 class Value:
-    """A tensor as an operation saw it."""
+    """A tensor as an operation saw it; ``live`` is that tensor object, as long as its geometry stays."""
 
     __slots__ = ("content", "depends", "live", "offset", "size", "stride")
 
@@ -76,8 +76,8 @@ class Value:
 
     def tensor(self) -> Tensor:
         """The values as they were, also where the memory has been overwritten since."""
-        source = self.live.detach() if self.content.kept is None else self.content.kept
-        return source.as_strided(self.size, self.stride, self.offset)
+        kept = self.content.kept
+        return self.live if kept is None else kept.as_strided(self.size, self.stride, self.offset)
 
     def flat(self) -> Tensor:
         """A copy of the whole memory as it was, ``[cells]``."""

@@ -91,14 +91,15 @@ class Propagation:
     # What operations use.
 
     def tensor(self, value: Value) -> Tensor:
-        """A value in the precision of relevance."""
-        return value.tensor().to(self.dtype)
+        """A value in the precision of relevance; whole numbers and truth values as they are."""
+        tensor = value.tensor()
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
     def output(self, call: Call) -> Tensor:
         """The first output, computed again where the model rounds it to less than the precision of relevance."""
         output = call.outputs[0]
         assert output is not None
-        return output.tensor() if output.live.dtype == self.dtype else first(call.run(self._precise))
+        return output.tensor() if output.live.dtype == self.dtype else first(call.run(self.tensor))
 
     def scratch(self, slot: int, like: Tensor) -> Tensor:
         """Memory in the shape of ``like`` that is used again and again, because fresh pages are slow."""
@@ -130,12 +131,14 @@ class Propagation:
             shares = (relevance / denominator).masked_fill(dead, 0)
             self.absorb(ZERO, relevance * dead, output)
         elif positive:
-            shares = relevance / (denominator + epsilon)
+            stable = denominator + epsilon
+            shares = torch.div(relevance, stable, out=stable)
         else:
             # Adding 0 turns −0 into +0: the sign of zero counts as positive.
-            offset = torch.copysign(denominator.new_full((), epsilon), denominator + 0.0)
-            shares = relevance / (denominator + offset)
-            self.absorb(STABILIZER, shares * offset, output)
+            stable = denominator + 0.0
+            offset = torch.copysign(denominator.new_full((), epsilon), stable)
+            shares = torch.div(relevance, stable.add_(offset), out=stable)
+            self.absorb(STABILIZER, offset.mul_(shares), output)
         self._absorb_shares(shares, output, epsilon if positive else 0.0, bias)
         return shares
 
@@ -147,9 +150,10 @@ class Propagation:
         self._ledger.give(value, amount, accounts)
 
     def absorb(self, source: str, amount: Tensor, output: Value | None) -> None:
-        """Record relevance that goes to no input; ``amount`` broadcasts to the output of the operation."""
+        """Record relevance that goes to no input; ``amount`` has the shape of ``output``."""
         assert output is not None
-        self._absorbed(source, amount.expand(output.size), output)
+        assert amount.shape == output.size
+        self._absorbed(source, amount, output)
 
     def watch_cancellation(self, relevance: Tensor, spread: Tensor, output: Value | None) -> None:
         """Record how much larger the terms' relevance (``spread``, absolute) is than that of their sum."""
@@ -169,17 +173,13 @@ class Propagation:
         """The rule that the caller wants at this place, if any."""
         return self._overrides.get(call.place)
 
-    def folds_into_product(self, source: Value) -> bool:
-        """Whether nothing but one batch norm reads the output of a product."""
+    def sole_source(self, source: Value) -> Call | None:
+        """The product whose output this is, if nothing else reads it and nothing is folded into it yet."""
         writer = source.content.writer
-        operation = OPERATIONS.get(writer.name) if writer is not None else None
-        return (
-            isinstance(operation, Parametric)
-            and operation.foldable(writer)
-            and source.content.reads == 1
-            and source.content is not self._score
-            and writer.outputs[0].geometry == source.geometry
-        )
+        if writer is None or not isinstance(OPERATIONS.get(writer.name), Parametric):
+            return None
+        alone = source.content.reads == 1 and source.content is not self._score and id(writer) not in self.folds
+        return writer if alone else None
 
     def disproportionate(self, call: Call) -> bool:
         """Whether the output's relevance came through a rule that does not look at values, further up the same path."""
@@ -254,14 +254,16 @@ class Propagation:
         return number
 
     def _matched(self, rules: Mapping[str, Rule]) -> dict[str, Rule]:
-        """The override of each place: its exact name before patterns, earlier patterns before later ones."""
-        known = [OPERATIONS.get(call.name) for call in self.tape.calls]
-        ruled = zip(self.tape.calls, known, strict=True)
-        places = list(dict.fromkeys(call.place for call, kind in ruled if isinstance(kind, Parametric | BatchNorm)))
+        """The override of each place: its exact name before patterns, earlier patterns before later ones.
+
+        A batch norm has to be named exactly, because a rule of its own means that it is not folded.
+        """
+        kinds = [(call.place, OPERATIONS.get(call.name)) for call in self.tape.calls]
+        places = list(dict.fromkeys(place for place, kind in kinds if isinstance(kind, Parametric | BatchNorm)))
+        norms = {place for place, kind in kinds if isinstance(kind, BatchNorm)}
         found: dict[str, Rule] = {}
-        for pattern in sorted(rules, key=lambda pattern: pattern not in places):
-            names = [(place, place.partition("#")[0]) for place in places]
-            fits = [place for place, name in names if any(fnmatch.fnmatchcase(word, pattern) for word in (place, name))]
+        for pattern in sorted(rules, key=lambda pattern: not any(_named(place, pattern) for place in places)):
+            fits = [place for place in places if _named(place, pattern) or place not in norms and _fits(place, pattern)]
             if not fits:
                 raise UsageError(
                     f"no convolution, linear map or batch norm is at {pattern!r}; {nearest(pattern, places)}"
@@ -292,9 +294,6 @@ class Propagation:
         scores, _ = self._ledger.take(memory, geometry)
         return torch.zeros(geometry[0], dtype=self.dtype) if scores is None else scores.contiguous()
 
-    def _precise(self, value: Value) -> Tensor:
-        return self.tensor(value) if value.live.is_floating_point() else value.tensor()
-
     def _remaining(self) -> Tensor:
         """What is left in the ledger: at constant cells, or on paths around the layer that was asked for."""
         total = torch.zeros(self._survey.examples.batch, dtype=torch.float64)
@@ -314,3 +313,11 @@ class Propagation:
 def _reach(tensor: Tensor) -> int:
     """How many cells lie between the first and the last element."""
     return 1 + sum(step * (count - 1) for step, count in zip(tensor.stride(), tensor.shape, strict=True))
+
+
+def _named(place: str, name: str) -> bool:
+    return name in (place, place.partition("#")[0])
+
+
+def _fits(place: str, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(word, pattern) for word in (place, place.partition("#")[0]))

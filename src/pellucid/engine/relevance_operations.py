@@ -157,7 +157,7 @@ class Addition(Operation):
             return
         share = propagation.share(call, relevance, propagation.output(call))
         spread: Any = 0
-        for value, term in zip(call.args[:2], self._terms(call, propagation), strict=True):
+        for value, term in zip(call.args[:2], self.terms(call, propagation), strict=True):
             given = share * term
             spread = spread + given.abs()
             if isinstance(value, Value) and value.depends:
@@ -167,16 +167,20 @@ class Addition(Operation):
         if len(signals) == 2:
             propagation.watch_cancellation(relevance, spread, call.outputs[0])
 
-    def _terms(self, call: "Call", propagation: "Propagation") -> list[Any]:
+    def factor(self, call: "Call", place: int) -> float:
+        """What the term at ``place`` is multiplied by."""
         alpha = call.args[2] if len(call.args) > 2 else call.kwargs.get("alpha", 1)
-        factors = [factor * (alpha if place == self.scaled else 1) for place, factor in enumerate(self.factors)]
-        amounts = [
-            propagation.tensor(value)
-            if isinstance(value, Value)
-            else torch.tensor(float(value), dtype=propagation.dtype)
-            for value in call.args[:2]
-        ]
-        return [amount if factor == 1 else amount * factor for amount, factor in zip(amounts, factors, strict=True)]
+        return self.factors[place] * (alpha if place == self.scaled else 1)
+
+    def terms(self, call: "Call", propagation: "Propagation") -> list[Tensor]:
+        """Both terms, factors included; a number is a tensor without axes."""
+        found = []
+        for place, value in enumerate(call.args[:2]):
+            given = isinstance(value, Value)
+            amount = propagation.tensor(value) if given else torch.tensor(float(value), dtype=propagation.dtype)
+            factor = self.factor(call, place)
+            found.append(amount if factor == 1 else amount * factor)
+        return found
 
 
 class Extremum(Operation):
@@ -187,9 +191,9 @@ class Extremum(Operation):
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
         first, second = (propagation.tensor(value) for value in call.args[:2])
-        first, second = (first, second) if self.larger else (second, first)
-        won = (first > second).to(relevance) + (first == second).to(relevance) / 2
-        shares = (won, 1 - won) if self.larger else (1 - won, won)
+        ahead = first - second if self.larger else second - first
+        won = (ahead > 0).to(relevance) + (ahead == 0).to(relevance) / 2
+        shares = (won, 1 - won)
         for value, part in zip(call.args[:2], shares, strict=True):
             given = relevance * part
             if value.depends:
@@ -212,8 +216,6 @@ for _name in ("zero", "fill"):
 for _name in ("mul", "div"):
     register_operation(f"aten.{_name}", Scaling())
 register_operation("aten.rrelu_with_noise", RandomLeak())
-register_operation("aten.add", Addition(1, 1))
-register_operation("aten.sub", Addition(1, -1))
 register_operation("aten.rsub", Addition(-1, 1, scaled=0))
 register_operation("aten.maximum", Extremum(larger=True))
 register_operation("aten.minimum", Extremum(larger=False))

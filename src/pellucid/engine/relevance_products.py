@@ -6,6 +6,7 @@ that parts of weights are never scaled one by one.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ from torch import Tensor
 from pellucid.core.errors import UsageError
 from pellucid.engine.memory import Value
 from pellucid.engine.relevance_operations import (
+    OPERATIONS,
     SHIFT,
+    Addition,
     Operation,
     register_operation,
     unanswerable,
@@ -33,11 +36,14 @@ Map = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class Fold:
-    """The batch norm behind a product: output = scale · product + shift, all broadcastable to the output."""
+    """What makes one operation with the product before it: output = scale · product + shift.
 
-    scale: Tensor
+    ``scale`` (None for 1) and ``shift`` broadcast to the product's output, whose shape ``output`` has.
+    """
+
+    scale: Tensor | None
     shift: Tensor
-    output: Value
+    output: Tensor
 
 
 @dataclass
@@ -70,7 +76,7 @@ class Product:
     def forward(self, inputs: Tensor, weight: Tensor, power: int = 1) -> Tensor:
         """scaleᵖ · Σ aw, without bias."""
         product = self.linear(inputs, weight)
-        return product if self.scale is None or not power else product * self.scale**power
+        return product if self.scale is None or not power else product.mul_(self.scale**power)
 
     def backward(self, shares: Tensor, weight: Tensor, power: int = 1) -> Tensor:
         """The transpose of :meth:`forward`, in the shape of the inputs."""
@@ -98,25 +104,27 @@ class Parametric(Operation):
         """The call as a product, with the batch norm behind it folded in."""
         raise NotImplementedError
 
-    def foldable(self, call: "Call") -> bool:
+    def features_second(self, call: "Call") -> bool:
         """Whether the second axis of the output is that of its features, as batch norm has it."""
         raise NotImplementedError
 
     def _folded(
         self, call: "Call", propagation: "Propagation", weight: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
-        """Weight, bias, scale and output with the batch norm behind the call."""
+        """Weight, bias, scale and output with what is folded into the call."""
         fold = propagation.folds.pop(id(call), None)
         if fold is None:
             output = call.outputs[0]
             assert output is not None
             return weight, bias, None, output.tensor()
         scale = fold.scale
+        if scale is None:
+            return weight, fold.shift if bias is None else fold.shift + bias, None, fold.output
         shift = fold.shift if bias is None else fold.shift + bias * scale
         if bool((scale < 0).any()):
             weight = self.signed(weight, scale.sign(), call)
             scale = scale.abs()
-        return weight, shift, scale, fold.output.tensor()
+        return weight, shift, scale, fold.output
 
     def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
         """The weight, its outputs multiplied by ``sign`` (broadcastable to the output)."""
@@ -153,7 +161,7 @@ class Convolution(Parametric):
 
         return Product(call, source, inputs, weight, bias, scale, output, forward, backward, joins)
 
-    def foldable(self, call: "Call") -> bool:
+    def features_second(self, call: "Call") -> bool:
         return True
 
     def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
@@ -188,7 +196,7 @@ class Contraction(Parametric):
         linear, transpose = _CONTRACTIONS[len(left.size), len(right.size)][0 if left.depends else 1]
         return Product(call, source, propagation.tensor(source), weight, bias, scale, output, linear, transpose)
 
-    def foldable(self, call: "Call") -> bool:
+    def features_second(self, call: "Call") -> bool:
         output = call.outputs[0]
         return output is not None and len(output.size) == 2 and call.args[self.left].depends
 
@@ -245,8 +253,9 @@ class BatchNorm(Operation):
             raise UsageError(f"{type(rule).__name__} is no rule for {call}; it takes Epsilon or Pass")
         output = call.outputs[0]
         assert output is not None
-        if rule is None and propagation.folds_into_product(source):
-            propagation.folds[id(source.content.writer)] = Fold(scale, shift, output)
+        product = propagation.sole_source(source) if rule is None else None
+        if product is not None and product.outputs[0].geometry == source.geometry and _by_channel(product):
+            propagation.folds[id(product)] = Fold(scale, shift, output.tensor())
             propagation.give(source, relevance)
         elif isinstance(rule, Pass) or propagation.disproportionate(call):
             propagation.give(source, relevance)
@@ -260,6 +269,48 @@ class BatchNorm(Operation):
         return axis
 
 
+class Shifted(Addition):
+    """A sum; where one term is constant and the other a product without another reader, that constant is its bias."""
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        if not self._folded(call, relevance, propagation):
+            super().distribute(call, relevance, propagation)
+
+    def _folded(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> bool:
+        signals = [place for place, value in enumerate(call.args[:2]) if isinstance(value, Value) and value.depends]
+        output = call.outputs[0]
+        assert output is not None
+        source = call.args[signals[0]]
+        if len(signals) > 1 or self.factor(call, signals[0]) != 1 or output.size != source.size:
+            return False
+        product = propagation.sole_source(source)
+        if product is None:
+            return False
+        shift, result = self.terms(call, propagation)[1 - signals[0]], output.tensor()
+        written = product.outputs[0]
+        if written.geometry != source.geometry:
+            # A linear map of more than two axes is a matrix product of rows, seen in another shape when its bias is added.
+            per_feature = shift.numel() == shift.shape[-1] if shift.ndim else True
+            whole = result.is_contiguous() and _contiguous(source) and _contiguous(written)
+            if not per_feature or not whole or written.size[-1] != source.size[-1] or result.numel() != math.prod(written.size):
+                return False
+            shift, result = shift.reshape(-1), result.view(written.size)
+        shift = shift.reshape(*[1] * (len(written.size) - shift.ndim), *shift.shape)
+        propagation.folds[id(product)] = Fold(None, shift, result)
+        propagation.give(source, relevance)
+        return True
+
+
+def _by_channel(product: "Call") -> bool:
+    operation = OPERATIONS[product.name]
+    return isinstance(operation, Parametric) and operation.features_second(product)
+
+
+def _contiguous(value: Value) -> bool:
+    steps = [math.prod(value.size[place + 1 :]) for place in range(len(value.size))]
+    return all(size == 1 or step == given for size, step, given in zip(value.size, steps, value.stride, strict=True))
+
+
 for _name in ("convolution", "_convolution", "convolution_overrideable"):
     register_operation(f"aten.{_name}", Convolution())
 for _name in ("mm", "bmm", "mv", "dot"):
@@ -268,3 +319,5 @@ for _name in ("addmm", "baddbmm", "addmv"):
     register_operation(f"aten.{_name}", Contraction(1, 2, bias=0))
 for _name in ("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"):
     register_operation(f"aten.{_name}", BatchNorm())
+register_operation("aten.add", Shifted(1, 1))
+register_operation("aten.sub", Shifted(1, -1))

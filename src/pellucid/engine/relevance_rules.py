@@ -1,6 +1,5 @@
 """The rules of LRP, each written once in terms of the two maps that every convolution or linear map offers."""
 
-import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,7 +40,7 @@ def _epsilon(rule: Epsilon | Norm, product: "Product", relevance: Tensor, propag
     bias = None if without_bias else product.bias
     denominator = product.output - product.bias if without_bias else product.output  # type: ignore[operator]
     shares = propagation.share(product.call, relevance, denominator, epsilon, bias)
-    return product.inputs * product.backward(shares, product.weight)
+    return product.backward(shares, product.weight).mul_(product.inputs)
 
 
 def _one_sided(
@@ -53,16 +52,16 @@ def _one_sided(
     denominator = product.forward(positive, up)
     if negative is not None:
         down = _clamped(product.weight, -sign, propagation)
-        denominator = denominator + product.forward(negative, down)
+        denominator += product.forward(negative, down)
     bias = None
     if product.bias is not None and not rule.zero_bias:
         bias = product.bias.clamp(min=0) if sign > 0 else product.bias.clamp(max=0)
-        denominator = denominator + bias
+        denominator += bias
     if factor != 1:
         relevance = relevance * factor
     shares = propagation.share(product.call, relevance, denominator, rule.stabilizer, bias, positive=sign > 0)
-    given = positive * product.backward(shares, up)
-    return given if negative is None else given + negative * product.backward(shares, down)
+    given = product.backward(shares, up).mul_(positive)
+    return given if negative is None else given.add_(negative * product.backward(shares, down))
 
 
 def _clamped(weight: Tensor, sign: int, propagation: "Propagation") -> Tensor:
@@ -72,53 +71,39 @@ def _clamped(weight: Tensor, sign: int, propagation: "Propagation") -> Tensor:
 
 
 def _gamma(rule: Gamma, product: "Product", relevance: Tensor, propagation: "Propagation") -> Tensor:
-    """D₋ needs no product of its own: D₊ + D₋ = (2 + γ) z, and the difference does not cancel where D₋ is used."""
-    gain = 1 + rule.gamma
+    """Everything from one modified weight, because (w + γw⁺) + (w + γw⁻) = (2 + γ) w.
+
+    So D₊ + D₋ = (2 + γ) z as well, and neither difference cancels where it is used: there D is at least γ times the larger
+    of its positive and negative part.
+    """
+    gain, both, weight = 1 + rule.gamma, 2 + rule.gamma, product.weight
     positive, negative = product.parts()
-    leaning = _Leaning(product.weight, gain, propagation)
+    size = positive if negative is None else product.inputs.abs()
     bias = None if rule.zero_bias else product.bias
     total = product.output - product.bias if rule.zero_bias and product.bias is not None else product.output
-    raising = product.forward(positive, leaning.up) * gain
+    # w + γw⁺ but for the factor 1 + γ, which costs less on the outputs.
+    leaning = torch.ops.aten.leaky_relu.out(weight, 1 / gain, out=propagation.scratch(1, weight))
+    raising = product.forward(size, leaning).mul_(gain)
     if negative is not None:
-        raising = raising + product.forward(negative, leaning.down)
+        raising += product.forward(negative, weight).mul_(both)
     if bias is not None:
-        raising = raising + (bias + bias.clamp(min=0) * rule.gamma)
+        raising += bias + bias.clamp(min=0) * rule.gamma
 
     # threshold_backward keeps relevance where z > 0, in one pass.
     above = torch.ops.aten.threshold_backward(relevance, product.output, 0)
     rest = relevance - above
     own = None if bias is None else bias + bias.clamp(min=0) * rule.gamma
-    shares = propagation.share(product.call, above, raising, rule.stabilizer, own)
-    given = positive * product.backward(shares * gain, leaning.up)
-    if negative is not None:
-        given = given + negative * product.backward(shares, leaning.down)
+    upper = propagation.share(product.call, above, raising, rule.stabilizer, own)
     if not bool(rest.any()):
-        return given
-
-    below = torch.ops.aten.threshold_backward(relevance, -product.output, 0)
-    propagation.absorb(ZERO, rest - below, product.call.outputs[0])
-    own = None if bias is None else bias + bias.clamp(max=0) * rule.gamma
-    shares = propagation.share(product.call, below, total * (1 + gain) - raising, rule.stabilizer, own)
-    given = given + positive * product.backward(shares, leaning.down)
-    return given if negative is None else given + negative * product.backward(shares * gain, leaning.up)
-
-
-class _Leaning:
-    """w + γw⁺ (but for the factor 1 + γ, which costs less on the outputs), and w + γw⁻; each made when first used."""
-
-    def __init__(self, weight: Tensor, gain: float, propagation: "Propagation") -> None:
-        self._weight, self._gain, self._propagation = weight, gain, propagation
-
-    @functools.cached_property
-    def up(self) -> Tensor:
-        return self._leak(1, 1 / self._gain)
-
-    @functools.cached_property
-    def down(self) -> Tensor:
-        return self._leak(-1, self._gain)
-
-    def _leak(self, slot: int, slope: float) -> Tensor:
-        return torch.ops.aten.leaky_relu.out(self._weight, slope, out=self._propagation.scratch(slot, self._weight))
+        given = product.backward(upper * gain, leaning).mul_(size)
+    else:
+        below = torch.ops.aten.threshold_backward(relevance, -product.output, 0)
+        propagation.absorb(ZERO, rest - below, product.call.outputs[0])
+        own = None if bias is None else bias + bias.clamp(max=0) * rule.gamma
+        lower = propagation.share(product.call, below, total * both - raising, rule.stabilizer, own)
+        given = product.backward((upper - lower) * gain, leaning).mul_(size)
+        given += product.backward(lower * both, weight).mul_(positive)
+    return given if negative is None else given.add_(product.backward(upper * both, weight).mul_(negative))
 
 
 def _box(rule: ZBox, product: "Product", relevance: Tensor, propagation: "Propagation") -> Tensor:

@@ -65,9 +65,16 @@ def indexed(call: "Call", source: Value, axis: int) -> int | None:
     ranks = {len(indices[place].size) for place in given}
     if axis not in given:
         return axis if axis < given[0] else axis - len(given) + max(ranks)
-    index = indices[axis].tensor()
-    counts = ranks == {1} and torch.equal(index.cpu(), torch.arange(source.size[axis]))
-    return given[0] if counts else None
+    return given[0] if ranks == {1} and _counts(indices[axis], source.size[axis]) else None
+
+
+def assigned(call: "Call", source: Value, axis: int) -> int | None:
+    """The first axis, where an index into it counts 0, 1, 2 … (one element of each example is replaced)."""
+    if source is call.args[0]:
+        return aligned(call, source, axis)
+    index = call.args[1][0]
+    counts = index is not None and _counts(index, call.args[0].size[0])
+    return 0 if axis == 0 and counts else None
 
 
 def never(call: "Call", source: Value, axis: int) -> int | None:
@@ -107,6 +114,15 @@ class Selection(Operation):
         return self._axis(call, source, axis)
 
 
+class Assignment(Selection):
+    """Some elements replaced by others; not added to them or multiplied with them, of which the same operations are able."""
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        if "reduce" in call.kwargs or (call.name == "aten.index_put" and (*call.args, False)[3]):
+            raise unanswerable(call, "it accumulates")
+        super().distribute(call, relevance, propagation)
+
+
 class Concatenation(Selection):
     """Pieces side by side."""
 
@@ -114,12 +130,26 @@ class Concatenation(Selection):
         dim = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)
         # An empty vector may be among tensors of any rank.
         pieces = [value for value in call.args[0] if value.size != (0,)]
-        parts = relevance.split([value.size[dim] for value in pieces], dim)
-        for value, part in zip(pieces, parts, strict=True):
+        start = 0
+        for value in pieces:
+            width = value.size[dim]
             if value.depends:
-                propagation.give(value, part)
+                propagation.give(value, relevance.narrow(dim, start, width))
             else:
-                propagation.absorb(CONSTANT, part, call.outputs[0])
+                propagation.absorb(CONSTANT, only(relevance, dim, start, width), call.outputs[0])
+            start += width
+
+
+class Stacking(Selection):
+    """Pieces along a new axis."""
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        dim = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)
+        for place, value in enumerate(call.args[0]):
+            if value.depends:
+                propagation.give(value, relevance.select(dim, place))
+            else:
+                propagation.absorb(CONSTANT, only(relevance, dim, place, 1), call.outputs[0])
 
 
 class MaxPooling(Selection):
@@ -196,15 +226,26 @@ def transposed(call: "Call", amount: Tensor, propagation: "Propagation") -> Iter
             yield value, gradient
 
 
+def only(relevance: Tensor, dim: int, start: int, width: int) -> Tensor:
+    """The relevance of a part along an axis, zeros elsewhere."""
+    part = torch.zeros_like(relevance)
+    part.narrow(dim, start, width).copy_(relevance.narrow(dim, start, width))
+    return part
+
+
 def first(result: Any) -> Tensor:
     """The first tensor of what an operation returns."""
     return result if isinstance(result, Tensor) else result[0]
 
 
+def _counts(index: Value, size: int) -> bool:
+    return torch.equal(index.tensor().cpu(), torch.arange(size))
+
+
 _PLAIN = Operation()
 
 _SELECTIONS: dict[Axis, str] = {
-    aligned: "where tril triu repeat slice_scatter select_scatter diagonal_scatter index_put",
+    aligned: "where tril triu repeat slice_scatter select_scatter diagonal_scatter",
     leading: (
         "pixel_shuffle pixel_unshuffle channel_shuffle im2col reflection_pad1d reflection_pad2d reflection_pad3d "
         "replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
@@ -222,9 +263,10 @@ for _axis, _names in _SELECTIONS.items():
     for _name in _names.split():
         register_operation(f"aten.{_name}", Selection(_axis))
 for _name in ("scatter", "index_copy"):
-    register_operation(f"aten.{_name}", Selection(apart_from(1, 0), fill=3))
+    register_operation(f"aten.{_name}", Assignment(apart_from(1, 0), fill=3))
 register_operation("aten.index", Selection(indexed))
-register_operation("aten.stack", Selection(stacked))
+register_operation("aten.index_put", Assignment(assigned))
+register_operation("aten.stack", Stacking(stacked))
 register_operation("aten.masked_fill", Selection(fill=2))
 register_operation("aten.index_fill", Selection(apart_from(1, 0), fill=3))
 register_operation("aten.constant_pad_nd", Selection(fill=2))

@@ -6,7 +6,6 @@ leave for numpy, memory that a foreign kernel fills, tensors that come from nowh
 """
 
 import contextlib
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -44,21 +43,18 @@ _EXITS: dict[Any, str] = {
 class Call:
     """One recorded operation: its functional name, its arguments with tensors as ``Value``, and where it was called.
 
-    ``values`` are its tensor arguments, ``outputs`` what it returned or overwrote.
+    ``values`` are its tensor arguments, ``inputs`` those that depend on the point, ``outputs`` what it returned or
+    overwrote.
     """
 
     name: str
     packet: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    values: tuple[Value, ...]
-    outputs: tuple[Value | None, ...]
+    values: list[Value]
+    inputs: list[Value]
+    outputs: list[Value | None]
     place: str
-
-    @functools.cached_property
-    def inputs(self) -> tuple[Value, ...]:
-        """The tensor arguments that depend on the point."""
-        return tuple(value for value in self.values if value.depends)
 
     def run(self, substitute: Callable[[Value], Any], instead: Mapping[int, Any] | None = None) -> Any:
         """The operation out of place, with other tensors for its own; ``instead`` replaces arguments by position."""
@@ -157,6 +153,8 @@ class Tape:
     def _viewed(self, known: Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         source = tensors_in((args, kwargs))[0]
         before, memory = source.dtype, self._memories.get(address(source))
+        if known.moves:
+            self._keep_geometry(source)
         result = func(*args, **kwargs)
         if memory is None and known.name == "aten.lift_fresh":
             self._register(source, depends=False)
@@ -164,6 +162,12 @@ class Tape:
         if memory is not None and memory.depends and reinterpreted:
             raise NotAnswerable(f"{known.name}{self._here()} gives memory another meaning, which cannot be followed")
         return result
+
+    def _keep_geometry(self, tensor: Tensor) -> None:
+        """Give the records a tensor object of their own, because this one is about to change its shape."""
+        for value in (self.start, *(value for call in self.calls for value in (*call.values, *call.outputs))):
+            if value is not None and value.live is tensor:
+                value.live = tensor.detach()
 
     def _recorded(self, known: Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors = tensors_in((args, kwargs))
@@ -191,31 +195,25 @@ class Tape:
             self._record(known, args, kwargs, values, self._outputs(written, result))
         return result
 
-    def _record(
-        self, known: Traits, args: Any, kwargs: Any, values: list[Value], outputs: tuple[Value | None, ...]
-    ) -> None:
+    def _record(self, known: Traits, args: Any, kwargs: Any, values: list[Value], outputs: list[Value | None]) -> None:
         if not any(output is not None and output.depends for output in outputs):
             return
         in_order = iter(values)
-
-        def valued(argument: Any) -> Any:
-            if isinstance(argument, Tensor):
-                return next(in_order)
-            return [valued(entry) for entry in argument] if isinstance(argument, list | tuple) else argument
-
-        positional = tuple(valued(argument) for argument in args)
-        named = {key: valued(argument) for key, argument in kwargs.items()}
-        discarded = [named.pop(key) for key in known.outs if key in named]
-        read = tuple(value for value in values if not any(value is other for other in discarded))
-        call = Call(known.name, known.packet, positional, named, read, outputs, self._place)
-        for value in call.inputs:
+        positional = tuple([_valued(argument, in_order) for argument in args])
+        named = {key: _valued(argument, in_order) for key, argument in kwargs.items()}
+        if known.outs:
+            discarded = [named.pop(key) for key in known.outs if key in named]
+            values = [value for value in values if not any(value is other for other in discarded)]
+        inputs = [value for value in values if value.depends]
+        call = Call(known.name, known.packet, positional, named, values, inputs, outputs, self._place)
+        for value in inputs:
             value.content.reads += 1
         for output in outputs:
             if output is not None:
                 output.content.writer = call
         self.calls.append(call)
 
-    def _outputs(self, written: list[Tensor], result: Any) -> tuple[Value | None, ...]:
+    def _outputs(self, written: list[Tensor], result: Any) -> list[Value | None]:
         found: list[Value | None] = []
         seen: list[Any] = []
         for tensor in [*results(result), *written]:
@@ -225,7 +223,7 @@ class Tape:
                 seen.append(tensor)
                 memory = self._adopt(tensor, depends=tensor.is_floating_point() or tensor.is_complex())
                 found.append(Value(tensor, memory))
-        return tuple(found)
+        return found
 
     def _memory(self, tensor: Tensor, known: Traits) -> Memory:
         place = address(tensor)
@@ -305,7 +303,19 @@ class Tape:
                 handle.remove()
 
 
+def _valued(argument: Any, values: Iterator[Value]) -> Any:
+    """An argument with the next of ``values`` for each tensor in it."""
+    if isinstance(argument, Tensor):
+        return next(values)
+    return [_valued(entry, values) for entry in argument] if isinstance(argument, list | tuple) else argument
+
+
 class _Operations(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to wrap every dispatched operation in the compiler's machinery, and not to import that."""
+        return False
+
     def __init__(self, tape: Tape) -> None:
         super().__init__()
         self._tape = tape
