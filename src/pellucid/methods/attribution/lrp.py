@@ -32,13 +32,13 @@ class LRP:
 
     Each operation hands the relevance of its output to its inputs in proportion to what they contributed, by the rule
     that ``composite`` names for its kind and position (``montavon2019layerwise``), or that ``rules`` name for its place
-    (``"block.3"``, its second call ``"block.3#1"``, or a pattern such as ``"layer1.*"``). Every call counts on its own, so
-    reused, functional and in-place operations are right; an operation without a rule is refused by name.
+    (``"block.3"``, its second call ``"block.3#1"``, or a pattern such as ``"layer1.*"``). Every call counts on its
+    own, so reused, functional and in-place operations are right; an operation without a rule is refused by name.
 
     What biases, stabilisers and constants absorb is in ``absorbed``, each from its own formula; ``residual`` is what no
-    account explains (rounding), ``converged`` tells whether that is below 1e-5 of the score, and ``reaching`` is the share
-    of the score that arrives at the point. ``low`` and ``high`` bound the input for the box rule; by default as the task
-    says. With a foil the relevance of the foil's score is subtracted.
+    account explains (rounding), ``converged`` tells whether that is below 1e-5 of the score, and ``reaching`` is the
+    share of the score that arrives at the point. ``low`` and ``high`` bound the input for the box rule; by default as
+    the task says. With a foil the relevance of the foil's score is subtracted.
     """
 
     spec: ClassVar = Spec(

@@ -1,5 +1,6 @@
 """Occlusion: slide a window over the input, put the baseline in it, and see how far the score falls."""
 
+import dataclasses
 import itertools
 from typing import Annotated, ClassVar, Union
 
@@ -10,8 +11,8 @@ from pellucid.core.errors import UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
-from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.attributing import attribution
+from pellucid.core.subject import Features, Inputs, Subject
+from pellucid.engine.attributing import attribution, readable_features
 from pellucid.engine.batching import evaluate
 from pellucid.engine.perturb import Baseline, baseline_value
 from pellucid.engine.targets import Target, resolve
@@ -58,13 +59,28 @@ class Occlusion:
         sizes = tuple(inputs.value.shape[axis] for axis in axes)
         window = _extent(self.window, sizes, _default_window(subject, sizes), "window")
         stride = _extent(self.stride, sizes, tuple(max(1, side // 2) for side in window), "stride")
+        if any(step > side for step, side in zip(stride, window, strict=True)):
+            raise UsageError(
+                f"occlusion(stride={self.stride!r}) leaves gaps between windows of {window}; make it smaller"
+            )
         boxes = _boxes(sizes, window, stride)
         plain = evaluate(subject, inputs, target, torch.arange(len(inputs)), lambda rows: inputs.value[rows])
         falls = torch.stack(
             [plain[row] - _covered(subject, inputs, target, cover, row, axes, boxes) for row in range(len(inputs))]
         )
         scores = _mean_over_windows(inputs.value, axes, boxes, falls)
-        return attribution(subject, inputs, query, target, scores, plain.to(scores.dtype))
+        features = _once_per_position(subject, inputs, axes)
+        return attribution(subject, inputs, query, target, scores, plain.to(scores.dtype), features)
+
+
+def _once_per_position(subject: Subject, inputs: Inputs, axes: tuple[int, ...]) -> Features:
+    """Readable features that count the fall at a position once, not once for each of its channels."""
+    features = readable_features(subject, inputs)
+    segments = features.segments.expand_as(inputs.value).clone()
+    for axis in range(1, segments.ndim):
+        if axis not in axes:
+            segments.narrow(axis, 1, segments.shape[axis] - 1).fill_(-1)
+    return dataclasses.replace(features, segments=segments)
 
 
 def _position_axes(subject: Subject, inputs: Inputs) -> tuple[int, ...]:

@@ -1,0 +1,147 @@
+"""Occlusion: published vectors, the definition in full for awkward windows, and every kind of position."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+import pellucid as pl
+from pellucid.core.errors import UsageError
+from pellucid.methods import Occlusion
+
+
+class Function(nn.Module):
+    """A module that computes what it is given, in the precision of its one parameter."""
+
+    def __init__(self, function, dtype=torch.float64):
+        super().__init__()
+        self.function = function
+        self.precision = nn.Parameter(torch.zeros((), dtype=dtype))
+
+    def forward(self, *points, **named):
+        return self.function(*points, **named)
+
+
+def one_convolution():
+    """A convolution of ones with large negative biases, then a linear map of ones and minus ones."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 4, bias=False), nn.ReLU())
+    net[0].weight.data.fill_(1)
+    net[0].bias.data = torch.tensor([-50.0, -75.0])
+    net[3].weight.data = torch.cat([torch.ones(4, 5), -torch.ones(4, 3)], 1)
+    return net.double()
+
+
+def by_definition(function, point, cover, window, stride):
+    """The mean fall over the windows that cover each pixel, with plain loops over ``[channels, height, width]``."""
+    _, height, width = point.shape
+    total, covers = torch.zeros(height, width, dtype=point.dtype), torch.zeros(height, width, dtype=point.dtype)
+    starts = []
+    for size, side, step in ((height, window[0], stride[0]), (width, window[1], stride[1])):
+        along = [0]
+        while along[-1] + side < size:
+            along.append(along[-1] + step)
+        starts.append(along)
+    plain = function(point[None])[0]
+    for top, left in itertools.product(*starts):
+        hidden = point.clone()
+        hidden[:, top : top + window[0], left : left + window[1]] = cover[
+            :, top : top + window[0], left : left + window[1]
+        ]
+        total[top : top + window[0], left : left + window[1]] += plain - function(hidden[None])[0]
+        covers[top : top + window[0], left : left + window[1]] += 1
+    assert bool((covers > 0).all())
+    return total / covers
+
+
+def test_one_convolution_gives_the_published_map():
+    subject = pl.wrap(one_convolution(), pl.tasks.Image(4, (0.0,), (1.0,)))
+    inputs = torch.arange(16, dtype=torch.float64).view(1, 1, 4, 4)
+    answer = Occlusion(window=2, stride=1, baseline=0.0)(subject, pl.Decision(inputs, target=0))
+    expected = [7, 8, 6.5, 4, 15.5, 20.75, 22.25, 18.5, 30, 39.25, 44.25, 40, 36, 45, 50.5, 47]
+    assert float(answer.value) == 54
+    assert answer.scores.flatten().tolist() == pytest.approx(expected, abs=1e-7)
+
+
+WINDOWS = [(1, 1), (2, 3), (3, 3), (5, 2), (7, 9), (20, 20)]
+STRIDES = [(1, 1), (2, 3), (3, 2), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("window", "stride"),
+    [(w, s) for w, s in itertools.product(WINDOWS, STRIDES) if s[0] <= w[0] and s[1] <= w[1]],
+)
+def test_every_window_and_stride_follows_the_definition(window, stride):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(3 * 5 * 7, 2)).double()
+        inputs, cover = torch.randn(2, 2, 7, 9).double(), torch.randn(2, 7, 9).double()
+    answer = Occlusion(window=window, stride=stride, baseline=cover)(wrapped(net), pl.Decision(inputs, target=1))
+    for scores, point in zip(answer.scores, inputs, strict=True):
+        expected = by_definition(lambda points: net(points)[:, 1].detach(), point, cover, window, stride)
+        assert torch.allclose(scores, expected.expand(2, -1, -1), atol=1e-12)
+
+
+def wrapped(net):
+    return pl.wrap(net, pl.tasks.TensorTask(shape=(2, 7, 9)))
+
+
+def test_windows_that_leave_gaps_are_refused():
+    with pytest.raises(UsageError, match="stride"):
+        Occlusion(window=2, stride=3)(wrapped(nn.Flatten()), pl.Decision(torch.ones(1, 2, 7, 9).double()))
+
+
+def test_a_window_over_everything_falls_to_the_baseline_score():
+    net = one_convolution()
+    inputs = torch.arange(16, dtype=torch.float64).view(1, 1, 4, 4)
+    answer = Occlusion(window=99)(pl.wrap(net), pl.Decision(inputs, target=0))
+    fall = float((net(inputs) - net(torch.zeros_like(inputs))).detach()[0, 0])
+    assert answer.scores.flatten().tolist() == [pytest.approx(fall)] * 16
+    assert answer.evaluations["F"] == 3
+
+
+def test_single_columns_of_a_linear_model_score_their_contribution():
+    weights = torch.tensor([2.0, -1.0, 0.5])
+    subject = pl.wrap(
+        Function(lambda row: (row * weights).sum(1, keepdim=True), torch.float32),
+        pl.tasks.Tabular(["a", "b", "c"], output="value", means=[1.0, 1.0, 1.0], deviations=[1.0, 2.0, 1.0]),
+    )
+    answer = Occlusion()(subject, pl.Decision([{"a": 2, "b": 5, "c": 1}]))
+    assert answer.scores[0].tolist() == pytest.approx([2, -2, 0])
+
+
+def test_positions_of_a_padded_sequence_are_covered_one_by_one():
+    weights = torch.arange(1.0, 4.0)
+    subject = pl.wrap(
+        Function(lambda sequence: (sequence * weights).sum((1, 2))[:, None], torch.float32),
+        pl.tasks.Sequence("abc", output="value", labels=("sum",)),
+    )
+    answer = Occlusion()(subject, pl.Decision(["cab", "b"]))
+    assert [vector.tolist() for vector in answer.by_feature()] == [[9, 3, 6], [6]]
+    assert not answer.scores[1, 1:].any()
+
+
+def test_a_contrast_falls_by_the_difference():
+    subject = wrapped(nn.Sequential(nn.Flatten(), nn.Linear(126, 3)).double())
+    inputs = torch.randn(1, 2, 7, 9, generator=torch.Generator().manual_seed(0)).double()
+    method = Occlusion(window=3, stride=2)
+    first, second = (method(subject, pl.Decision(inputs, target=target)).scores for target in (0, 1))
+    contrast = method(subject, pl.Decision(inputs, target=0, foil=1))
+    assert torch.allclose(contrast.scores, first - second, atol=1e-12)
+
+
+def test_the_batch_size_and_neighbours_do_not_matter():
+    subject = wrapped(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(105, 2)).double())
+    inputs = torch.randn(3, 2, 7, 9, generator=torch.Generator().manual_seed(0)).double()
+    method = Occlusion(window=3, stride=2, baseline="mean")
+    whole = method(subject, pl.Decision(inputs, target=0)).scores
+    with pl.byte_budget(1):
+        assert torch.allclose(method(subject, pl.Decision(inputs, target=0)).scores, whole, atol=1e-12)
+    alone = method(subject, pl.Decision(inputs[2:], target=0)).scores
+    assert torch.allclose(alone[0], whole[2], atol=1e-12)
+
+
+@pytest.mark.parametrize("fields", [{"window": (2,)}, {"window": 0}, {"stride": (1, 1, 1)}, {"stride": -1}])
+def test_extents_that_do_not_fit_are_refused(fields):
+    with pytest.raises(UsageError, match="occlusion"):
+        Occlusion(**fields)(wrapped(nn.Flatten()), pl.Decision(torch.ones(1, 2, 7, 9).double()))
