@@ -5,7 +5,7 @@ import functools
 import importlib
 import pkgutil
 import time
-from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
+from typing import Any, Protocol, TypeVar, dataclass_transform, get_type_hints, runtime_checkable
 
 import torch
 
@@ -33,6 +33,7 @@ class Method(Protocol):
     def __call__(self, subject: Subject, query: Any) -> Result: ...
 
 
+@dataclass_transform(frozen_default=True)
 def method(cls: type[T]) -> type[T]:
     """Register a method: freeze it, check its fields, compare it by content, and wrap its call with the contract."""
     _check_fields_on_creation(cls)  # before the dataclass is made, which looks for __post_init__ once

@@ -117,7 +117,7 @@ def test_positions_of_a_padded_sequence_are_covered_one_by_one():
         pl.tasks.Sequence("abc", output="value", labels=("sum",)),
     )
     answer = Occlusion()(subject, pl.Decision(["cab", "b"]))
-    assert [vector.tolist() for vector in answer.by_feature()] == [[9, 3, 6], [6]]
+    assert [vector.tolist() for vector in answer.by_feature()] == [[3, 1, 2], [2]]
     assert not answer.scores[1, 1:].any()
 
 

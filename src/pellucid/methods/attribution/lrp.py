@@ -97,8 +97,8 @@ class LRP:
         return found
 
     def _bounded(self, subject: Subject, inputs: Inputs) -> tuple[Composite, dict[str, Rule]]:
-        low, high = subject.task.bounds(inputs) or (None, None)
-        low, high = low if self.low is None else self.low, high if self.high is None else self.high
+        lowest, highest = subject.task.bounds(inputs) or (None, None)
+        low, high = lowest if self.low is None else self.low, highest if self.high is None else self.high
         overrides = {place: boxed(rule, low, high) for place, rule in (self.rules or {}).items()}
         return composite(self.composite).within(low, high), overrides
 
