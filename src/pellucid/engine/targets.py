@@ -1,5 +1,6 @@
 """Which number is explained: target, foil and quantity of a decision, resolved once for every method."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,9 +84,7 @@ def resolve(subject: Subject, inputs: Inputs, query: Decision) -> Target:
     index = _resolve_index(query.target, scores, inputs, labels, subject, "target")
     foil = None
     if query.foil is not None:
-        foil = _resolve_index(query.foil, scores, inputs, labels, subject, "foil")
-        if foil.shape[1] < index.shape[1]:
-            foil = torch.cat([index[:, : index.shape[1] - 1], foil[:, -1:]], 1)
+        foil = _resolve_index(query.foil, scores, inputs, labels, subject, "foil", index[:, :-1].tolist())
         if bool((foil == index).all(1).any()):
             raise UsageError(f"target and foil are the same output ({shape[-1]} outputs); name a different foil")
     return Target(query.of, output, index, foil, labels)
@@ -122,46 +121,63 @@ def _check_quantity(subject: Subject, of: str) -> None:
 
 
 def _resolve_index(
-    wanted: Any, scores: Tensor, inputs: Inputs, labels: Sequence[str], subject: Subject, what: str
+    wanted: Any,
+    scores: Tensor,
+    inputs: Inputs,
+    labels: Sequence[str],
+    subject: Subject,
+    what: str,
+    places: list[list[int]] | None = None,
 ) -> Tensor:
+    """Indices ``[batch, k]``; where no position is named it is that of ``places``, or else the last real one."""
     batch, shape = len(scores), tuple(scores.shape[1:])
     if isinstance(wanted, Tensor):
-        wanted = wanted.tolist()
-    if isinstance(wanted, list):
-        if len(wanted) != batch:
-            raise UsageError(f"{len(wanted)} {what}s for {batch} examples; give one for all or one per example")
-        rows = [_one(entry, scores[row], inputs, row, labels, subject, what) for row, entry in enumerate(wanted)]
-    else:
-        rows = [_one(wanted, scores[row], inputs, row, labels, subject, what) for row in range(batch)]
-    for row in rows:
-        if any(not -size <= number < size for number, size in zip(row, shape, strict=True)):
-            raise UsageError(f"{what} {tuple(row)} is outside the outputs {shape} of {subject.name}")
-    return torch.tensor([[n % size for n, size in zip(row, shape, strict=True)] for row in rows], dtype=torch.long)
+        rows = torch.atleast_1d(wanted).tolist()
+        wanted = [tuple(row) if isinstance(row, list) else row for row in rows] if wanted.ndim else rows[0]
+    entries = wanted if isinstance(wanted, list) else [wanted] * batch
+    if len(entries) != batch:
+        raise UsageError(f"{len(entries)} {what}s for {batch} examples; give one for all or one per example")
+    if places is None:
+        places = [_last_position(inputs, row, scores[row], entry) for row, entry in enumerate(entries)]
+    found = [
+        _one(entry, scores[row], place, labels, subject, what)
+        for row, (entry, place) in enumerate(zip(entries, places, strict=True))
+    ]
+    for index in found:
+        if any(not -size <= number < size for number, size in zip(index, shape, strict=True)):
+            raise UsageError(f"{what} {tuple(index)} is outside the outputs {shape} of {subject.name}")
+    return torch.tensor([[n % size for n, size in zip(row, shape, strict=True)] for row in found], dtype=torch.long)
 
 
 def _one(
-    wanted: Any, scores: Tensor, inputs: Inputs, row: int, labels: Sequence[str], subject: Subject, what: str
+    wanted: Any, scores: Tensor, place: list[int], labels: Sequence[str], subject: Subject, what: str
 ) -> list[int]:
-    positions = scores.ndim - 1
     if isinstance(wanted, tuple):
         if len(wanted) != scores.ndim:
             raise UsageError(f"{what} {wanted!r} has {len(wanted)} parts; {subject.name} has {scores.ndim} output axes")
-        *place, wanted = wanted
-        place = [int(number) for number in place]
-    else:
-        place = _last_position(inputs, row, scores) if positions else []
+        *position, wanted = wanted
+        place = [_number(part, what) for part in position]
     if isinstance(wanted, str):
         return [*place, class_index(wanted, labels)]
     if wanted is not None:
-        return [*place, int(wanted)]
+        return [*place, _number(wanted, what)]
     if subject.task.output == "value" and scores.shape[-1] > 1:
         named = f" ({', '.join(labels[:8])})" if labels else ""
         raise UsageError(f"{subject.name} answers with {scores.shape[-1]} values{named}; name one as target")
-    at_place = scores[tuple(place)] if place else scores
-    return [*place, int(at_place.argmax())]
+    return [*place, int(scores[tuple(place)].argmax())]
 
 
-def _last_position(inputs: Inputs, row: int, scores: Tensor) -> list[int]:
+def _number(wanted: Any, what: str) -> int:
+    try:
+        return operator.index(wanted)
+    except TypeError as error:
+        raise UsageError(f"{what} {wanted!r} is neither a label nor the number of a class") from error
+
+
+def _last_position(inputs: Inputs, row: int, scores: Tensor, wanted: Any) -> list[int]:
+    """The position that is meant where none is named: the last real one. Empty for plain classes."""
+    if scores.ndim == 1 or isinstance(wanted, tuple):
+        return []
     if scores.ndim > 2:
         raise UsageError(f"outputs have positions {tuple(scores.shape[:-1])}: name a target (position…, class)")
     if inputs.mask is None or inputs.mask.shape[1] != scores.shape[0]:
