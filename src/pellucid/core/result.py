@@ -45,7 +45,7 @@ class Result:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a result file. On ``Result`` any kind, on a subclass only that kind."""
-        importlib.import_module("pellucid.results.kinds")
+        importlib.import_module("pellucid.results")
         kind, fields = files.read(path)
         known = RECORDS.get(kind)
         if known is None or not issubclass(known, Result):

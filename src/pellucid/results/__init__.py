@@ -1,1 +1,7 @@
-"""Results: data only, one class per kind."""
+"""Results: data only, one class per kind. Importing this knows every kind, so that files of any kind can be read."""
+
+from pellucid.results.attribution import Attribution
+from pellucid.results.evaluation import Evaluation
+from pellucid.results.report import Report
+
+__all__ = ["Attribution", "Evaluation", "Report"]

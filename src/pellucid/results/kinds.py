@@ -1,7 +1,0 @@
-"""Every kind of result, imported so that files of any kind can be read."""
-
-from pellucid.results.attribution import Attribution
-from pellucid.results.evaluation import Evaluation
-from pellucid.results.report import Report
-
-__all__ = ["Attribution", "Evaluation", "Report"]
