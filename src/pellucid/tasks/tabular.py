@@ -1,6 +1,6 @@
 """The task of models that read rows of named columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ class Tabular:
             if point.ndim != 2 or point.shape[1] != len(self.columns):
                 raise BadInput(f"rows have {len(self.columns)} columns; this tensor has shape {tuple(point.shape)}")
             return Inputs({"row": point}, "row", None, tuple(Origin(self.row(example), "row") for example in point))
-        rows = raw if isinstance(raw, list) and raw and not _is_number(raw[0]) else [raw]
+        rows = raw if isinstance(raw, list) and raw and _is_row(raw[0]) else [raw]
         values = torch.tensor([self._values(row) for row in rows])
         origins = tuple(Origin(dict(zip(self.columns, row.tolist(), strict=True)), "row") for row in values)
         return Inputs({"row": (values - self.means) / self.deviations}, "row", None, origins)
@@ -104,6 +104,8 @@ class Tabular:
                 hint = f"; {nearest(missing[0], unknown)}" if unknown else ""
                 raise BadInput(f"the row has no column {missing[0]!r}{hint}")
             row = [row[name] for name in self.columns]
+        if not isinstance(row, Iterable):
+            raise BadInput(f"a row is a mapping, a sequence or text, not a {type(row).__name__}")
         cells = list(row)
         if len(cells) != len(self.columns):
             raise BadInput(f"a row has {len(self.columns)} values ({', '.join(self.columns[:4])}, …), not {len(cells)}")
@@ -118,5 +120,6 @@ class Tabular:
         return values
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | str) and not (isinstance(value, str) and "," in value)
+def _is_row(value: Any) -> bool:
+    """Whether a value is a row of its own, not one cell of a row."""
+    return "," in value if isinstance(value, str) else isinstance(value, Iterable)

@@ -94,19 +94,28 @@ def elements(inputs: Inputs) -> Features:
 
 
 def elementwise_baseline(task: Any, inputs: Inputs, name: str, seed: int) -> Tensor:
-    """The baselines any point has: ``zero``, ``mean`` over each example, ``uniform`` draws within the bounds."""
+    """The baselines any point has: ``zero``, ``mean`` over each example, ``uniform`` draws within the bounds.
+
+    Without bounds draws lie between the lowest and the highest element of their own example. Padding stays zero and
+    counts for neither, so that a baseline does not depend on what else is in the batch.
+    """
     point = inputs.value
-    match name:
-        case "zero":
-            return torch.zeros_like(point)
-        case "mean":
-            return point.flatten(1).mean(1).view(-1, *[1] * (point.ndim - 1)).expand_as(point).clone()
-        case "uniform":
-            bounds = task.bounds(inputs)
-            low, high = (point.amin(), point.amax()) if bounds is None else bounds
-            draws = [torch.rand(e.shape, generator=generator(seed, "uniform", e), dtype=point.dtype) for e in point]
-            return low + (high - low) * torch.stack(draws)
-    raise UsageError(f"there is no baseline {name!r} here; {nearest(name, task.baselines())}")
+    if name not in ("zero", "mean", "uniform"):
+        raise UsageError(f"there is no baseline {name!r} here; {nearest(name, task.baselines())}")
+    result = torch.zeros_like(point)
+    if name == "zero":
+        return result
+    bounds = task.bounds(inputs)
+    for row, example in enumerate(point):
+        kept = slice(None) if inputs.mask is None else inputs.mask[row]
+        real = example[kept]
+        if name == "mean":
+            result[row][kept] = real.mean()
+            continue
+        low, high = (real.amin(), real.amax()) if bounds is None else (b.expand_as(point)[row][kept] for b in bounds)
+        draws = torch.rand(real.shape, generator=generator(seed, "uniform", real), dtype=point.dtype)
+        result[row][kept] = (low + (high - low) * draws).to(point)
+    return result
 
 
 def batched(raw: Any) -> list[Any]:
