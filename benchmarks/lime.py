@@ -1,21 +1,15 @@
 """What LIME costs beside the forward passes it needs and beside the lime package, and whether the answers agree.
 
 EfficientNet-Lite0, one photograph of 224 × 224 pixels, 300 samples for everybody (both default to 1000, so segmentation
-weighs more here), one thread. All contenders take turns in one process; figures are medians of CPU-seconds. Run it with
-``python benchmarks/lime.py``.
+weighs more here). Figures are medians of CPU-seconds.
 """
 
-import argparse
-import os
-import statistics
-import sys
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.harness import Page, alternating, table
 from PIL import Image
 from scipy.stats import spearmanr
 from skimage import data
@@ -28,19 +22,6 @@ from pellucid.methods import Lime
 BATCHES = (1, 2, 3, 4, 6, 8, 10, 16)
 
 
-def medians(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """CPU-seconds of each contender, all taking turns, after one round that is not counted; and the last answers."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    answers = {}
-    for number in range(rounds + 1):
-        for name, work in contenders.items():
-            started = time.process_time()
-            answers[name] = work()
-            if number:
-                seconds[name].append(time.process_time() - started)
-    return {name: statistics.median(times) for name, times in seconds.items()}, answers
-
-
 def forwards(subject: pl.Subject, inputs: pl.Inputs, samples: int, size: int) -> None:
     """Nothing but the forward passes, on copies of the picture."""
     batch = inputs.rows(torch.zeros(size, dtype=torch.long))
@@ -51,7 +32,7 @@ def forwards(subject: pl.Subject, inputs: pl.Inputs, samples: int, size: int) ->
 def best_batch(subject: pl.Subject, inputs: pl.Inputs) -> int:
     """The batch size at which a forward pass costs least per picture."""
     work = {str(size): lambda size=size: forwards(subject, inputs, 48, size) for size in BATCHES}
-    found, _ = medians(work, 5)
+    found = alternating(work, 5).seconds
     return int(min(found, key=lambda size: found[size]))
 
 
@@ -91,7 +72,8 @@ def rank_correlation(one: Any, other: Any) -> float:
     return float(spearmanr(np.asarray(one).ravel(), np.asarray(other).ravel()).statistic)
 
 
-def pictures(samples: int, rounds: int) -> None:
+def pictures(page: Page) -> None:
+    samples = page.arguments.samples
     subject = pl.load("efficientnet-lite0")
     subject.module.eval()
     inputs = subject.prepare(Image.fromarray(data.chelsea()))
@@ -110,7 +92,8 @@ def pictures(samples: int, rounds: int) -> None:
         names[2]: lambda: package(picture, classify, samples, segments),
         names[3]: lambda: package(picture, classify, samples, None),
     }
-    seconds, answers = medians(contenders, rounds)
+    found = alternating(contenders, page.rounds)
+    answers = found.answers
     ours = answers[names[1]].by_feature()[0].numpy()
     again = Lime(samples=samples, seed=1)(subject, query).by_feature()[0].numpy()
     spread_out = ours[segments]
@@ -118,15 +101,19 @@ def pictures(samples: int, rounds: int) -> None:
     agreement = ["", f"{rank_correlation(ours, again):.2f} with another seed of ours"]
     agreement.append(f"{rank_correlation(ours, [same[0][segments == n][0] for n in range(len(ours))]):.2f}")
     agreement.append(f"{rank_correlation(spread_out, same[1]):.2f} (pixel by pixel, other segments)")
-    print(f"\n{samples} samples, {len(ours)} superpixels, medians of {rounds} rounds\n")
-    print("| contender | CPU-s | F | beside the forward passes | beside ours | rank correlation with ours |")
-    print("|---|---|---|---|---|---|")
-    for name, agrees in zip(names, agreement, strict=True):
-        own, f = seconds[name], seconds[names[0]] / samples
-        print(
-            f"| {name} | {own:.2f} | {own / f:.0f} | {own / seconds[names[0]]:.2f} × "
-            f"| {own / seconds[names[1]]:.2f} × | {agrees} |"
+    rows = [
+        (
+            name,
+            f"{found.seconds[name]:.2f}",
+            f"{samples * found.units(name, names[0]):.0f}",
+            f"{found.units(name, names[0]):.2f} ×",
+            f"{found.units(name, names[1]):.2f} ×",
+            agrees,
         )
+        for name, agrees in zip(names, agreement, strict=True)
+    ]
+    heads = ("contender", "CPU-s", "F", "beside the forward passes", "beside ours", "rank correlation with ours")
+    page.say("## Pictures", f"{samples} samples, {len(ours)} superpixels.", table(heads, rows))
 
 
 def fit(rows: Tensor, answers: Tensor, weights: Tensor, terms: int) -> np.ndarray:
@@ -150,37 +137,33 @@ def fit_of_the_package(rows: Tensor, answers: Tensor, weights: Tensor, terms: in
     return coefficients
 
 
-def fits(rounds: int) -> None:
+def fits(page: Page) -> None:
     source = torch.Generator().manual_seed(0)
-    print(f"\nThe fit alone, medians of {rounds} rounds\n")
-    print(
-        "| samples | features | terms kept | ours, ms | lime, ms | lime / ours | largest difference of coefficients |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    lines = []
     for samples, features, terms in ((1000, 50, 6), (1000, 50, 50), (5000, 200, 6), (5000, 200, 10)):
         rows = torch.randint(2, (samples, features), generator=source).double()
         answers = rows @ torch.randn(features, generator=source, dtype=torch.float64) + rows[:, 0] * rows[:, 1]
         weights = torch.rand(samples, generator=source, dtype=torch.float64)
         given = (rows, answers, weights, terms)
-        found, fitted = medians(
-            {"ours": lambda given=given: fit(*given), "lime": lambda given=given: fit_of_the_package(*given)}, rounds
+        found = alternating(
+            {"ours": lambda given=given: fit(*given), "lime": lambda given=given: fit_of_the_package(*given)},
+            page.rounds,
         )
-        apart = np.abs(fitted["ours"] - fitted["lime"]).max()
-        mine, theirs = 1000 * found["ours"], 1000 * found["lime"]
-        print(f"| {samples} | {features} | {terms} | {mine:.1f} | {theirs:.1f} | {theirs / mine:.0f} | {apart:.0e} |")
+        apart = np.abs(found.answers["ours"] - found.answers["lime"]).max()
+        mine, theirs = (f"{1000 * found.seconds[name]:.1f}" for name in ("ours", "lime"))
+        lines.append((samples, features, terms, mine, theirs, f"{found.units('lime', 'ours'):.0f}", f"{apart:.0e}"))
+    differs = "largest difference of coefficients"
+    heads = ("samples", "features", "terms kept", "ours, ms", "lime, ms", "lime / ours", differs)
+    page.say("## The fit alone", table(heads, lines))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"  # the package draws a progress bar
-    folder = Path(__file__).resolve().parent
-    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != folder]  # this file is not the package lime
-    torch.set_num_threads(1)
-    pictures(arguments.samples, arguments.rounds)
-    fits(arguments.rounds)
+    page = Page(
+        "lime", __doc__, rounds=5, options=lambda parser: parser.add_argument("--samples", type=int, default=300)
+    )
+    pictures(page)
+    fits(page)
+    page.close()
 
 
 if __name__ == "__main__":

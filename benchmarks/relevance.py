@@ -1,17 +1,13 @@
 """What a relevance map costs beside a saliency map and beside zennit, and whether the two maps agree.
 
-A seeded random ResNet-18 with batch norm, one 112 × 112 picture, float32, one thread. All contenders take turns in one
-process; figures are medians of CPU-seconds. Run it with ``python benchmarks/relevance.py``.
+A seeded random ResNet-18 with batch norm, one 112 × 112 picture, float32, batch 1. Figures are medians of CPU-seconds.
 """
 
-import argparse
-import statistics
 import sys
-import time
 import types
-from collections.abc import Callable, Mapping
 
 import torch
+from benchmarks.harness import Page, alternating, distance, table
 from torch import Tensor, nn
 
 from pellucid.engine.relevance import propagate
@@ -120,44 +116,30 @@ def zennit(net: nn.Module, picture: Tensor, target: int, name: str) -> Tensor:
         return attributor(picture, seeded)[1]
 
 
-def medians(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """CPU-seconds of each contender, all taking turns, after one round that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
-        for name, work in contenders.items():
-            started = time.process_time()
-            work()
-            if number:
-                seconds[name].append(time.process_time() - started)
-    return {name: statistics.median(times) for name, times in seconds.items()}
-
-
-def distance(one: Tensor, other: Tensor) -> float:
-    """Relative L2 distance."""
-    return float((one - other).norm() / other.norm())
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--composites", nargs="*", default=list(COMPOSITES))
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    page = Page(
+        "relevance",
+        __doc__,
+        rounds=15,
+        options=lambda parser: parser.add_argument("--composites", nargs="*", default=list(COMPOSITES)),
+    )
     net = resnet18()
     picture = torch.randn(1, 3, SIDE, SIDE).clamp(-3, 3)
     target = 7
-    print("| composite | saliency (B), ms | ours, ms | ours, B | zennit, ms | zennit / ours | relative L2 distance |")
-    print("|---|---|---|---|---|---|---|")
-    for name in arguments.composites:
+    rows = []
+    for name in page.arguments.composites:
         contenders = {
             "saliency": lambda: saliency(net, picture, target),
             "ours": lambda name=name: ours(net, picture, target, name),
             "zennit": lambda name=name: zennit(net, picture, target, name),
         }
-        found = medians(contenders, arguments.rounds)
-        b, mine, theirs = (1000 * found[name] for name in ("saliency", "ours", "zennit"))
-        apart = distance(ours(net, picture, target, name), zennit(net, picture, target, name))
-        print(f"| {name} | {b:.1f} | {mine:.1f} | {mine / b:.2f} | {theirs:.1f} | {theirs / mine:.1f} | {apart:.1e} |")
+        found = alternating(contenders, page.rounds)
+        b, mine, theirs = (f"{1000 * found.seconds[name]:.1f}" for name in contenders)
+        ratio, apart = found.units("zennit", "ours"), distance(found.answers["ours"], found.answers["zennit"])
+        rows.append((name, b, mine, f"{found.units('ours', 'saliency'):.2f}", theirs, f"{ratio:.1f}", f"{apart:.1e}"))
+    measured = ("saliency (B), ms", "ours, ms", "ours, B", "zennit, ms", "zennit / ours")
+    page.say(table(("composite", *measured, "relative L2 distance"), rows))
+    page.close()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """How long the command line takes before it says anything, and whether it imports what it does not need.
 
 Each command runs in a process of its own, ``rounds`` times; figures are medians. The limit holds for those that only
-read the catalogue. Run it with ``python benchmarks/startup.py``; it fails where a limit is missed.
+read the catalogue. It fails where a limit is missed.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
 import time
+
+from benchmarks.harness import Page, table
 
 LIMIT = 0.3
 HEAVY = ("torch", "numpy", "skimage")
@@ -46,29 +47,25 @@ def run(program: str, words: list[str]) -> tuple[float, float, str]:
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=10)
-    rounds = arguments.parse_args().rounds
+    page = Page("startup", __doc__, rounds=10)
     timed: dict[int, list[tuple[float, float]]] = {number: [] for number in range(len(COMMANDS))}
     # The commands take turns, so that a busy moment of the machine does not fall on one of them alone.
-    for turn in range(rounds + 1):
+    for turn in range(page.rounds + 1):
         for number, words in enumerate(COMMANDS):
             wall, cpu, _ = run(PROGRAM, words)
             if turn:
                 timed[number].append((wall, cpu))
-    missed = 0
-    print(f"\nMedians of {rounds} processes, limit {LIMIT} s of wall time\n")
-    print("| command | wall, s | CPU, s | slowest, s | imports it should not |")
-    print("|---|---|---|---|---|")
+    missed, rows = 0, []
     for number, words in enumerate(COMMANDS):
         walls, cpus = zip(*timed[number], strict=True)
         heavy = run(PROBE, words)[2].strip()
-        missed += statistics.median(walls) > LIMIT or bool(heavy)
+        wall, cpu = statistics.median(walls), statistics.median(cpus)
+        missed += wall > LIMIT or bool(heavy)
         command = " ".join(["pellucid", *words])
-        print(
-            f"| `{command}` | {statistics.median(walls):.2f} | {statistics.median(cpus):.2f} | {max(walls):.2f} "
-            f"| {heavy or 'none'} |"
-        )
+        rows.append((f"`{command}`", f"{wall:.2f}", f"{cpu:.2f}", f"{max(walls):.2f}", heavy or "none"))
+    page.say(f"The limit is {LIMIT} s of wall time.")
+    page.say(table(("command", "wall, s", "CPU, s", "slowest, s", "imports it should not"), rows))
+    page.close()
     return 1 if missed else 0
 
 
