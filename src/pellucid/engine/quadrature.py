@@ -8,7 +8,6 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,9 +16,12 @@ from torch import Tensor
 
 _START = 4
 _LARGEST_ORDER = 64
-_LIVE_PANELS = 32
+_LIVE_PANELS = (32, 1024)
+_LIVE_BYTES = 64 * 1024 * 1024
 _SMOOTH = 4.0
 _FAR = 100.0
+_WORTH = 1000.0
+_ROUND = 4
 _NORMAL = 1.96
 
 
@@ -76,11 +78,9 @@ class PathIntegral:
     order does not pay, the rate has kinks; the path is then cut into panels at the nodes it has, and the panels that
     miss most are halved. No evaluation is thrown away, and no score is rescaled to close the residual.
 
-    ``wanted`` are the places whose height and rate must be told next; it is empty when the integral is done. At most
-    ``HELD`` rates are held, whatever the number of steps: past 32 panels the best known ones become final.
+    ``wanted`` are the places whose height and rate must be told next; it is empty when the integral is done. What is
+    held is bounded whatever the number of steps (see :func:`most_held`): past that the best known panels become final.
     """
-
-    HELD: ClassVar = max(2 * _LIVE_PANELS, _LARGEST_ORDER + 1)
 
     def __init__(self, tolerance: float, max_steps: int, by_feature: Callable[[Tensor], Tensor]) -> None:
         self._tolerance, self._max_steps, self._by_feature = tolerance, max_steps, by_feature
@@ -185,23 +185,25 @@ class PathIntegral:
         left = self._max_steps - self.steps
         if self.converged or left <= 0:
             return
-        number = min(left, max(1, (len(self._panels) + 1) // 8))
+        number = min(left, _ROUND, max(1, (len(self._panels) + 1) // 8))
+        shares = self._shares()
         wide = [panel for panel in self._worst_first() if panel.left.place < _middle(panel) < panel.right.place]
-        self._cuts = wide[:number]
+        self._cuts = [panel for panel in wide[:number] if shares[panel] * _WORTH >= shares[wide[0]]]
         self.wanted = [_middle(panel) for panel in self._cuts]
 
-    def _worst_first(self) -> list[_Panel]:
+    def _shares(self) -> dict[_Panel, float]:
+        """Each panel's share of the squared residuals plus its share of the variance."""
         assert self._panels is not None
         residuals = sum(panel.residual**2 for panel in self._panels) or 1.0
         spreads = sum(panel.spread for panel in self._panels) or 1.0
-        return sorted(
-            self._panels,
-            key=lambda panel: (-(panel.residual**2 / residuals + panel.spread / spreads), panel.left.place),
-        )
+        return {panel: panel.residual**2 / residuals + panel.spread / spreads for panel in self._panels}
+
+    def _worst_first(self) -> list[_Panel]:
+        return [panel for panel, _ in sorted(self._shares().items(), key=lambda it: (-it[1], it[0].left.place))]
 
     def _settle(self) -> None:
         assert self._panels is not None
-        for panel in self._worst_first()[_LIVE_PANELS:]:
+        for panel in self._worst_first()[_live_panels(self._nodes[1.0].rate) :]:
             self._final = panel.integral() if self._final is None else self._final + panel.integral()
             self._final_variance = self._final_variance + panel.variance
             self._final_residual += panel.residual
@@ -238,6 +240,16 @@ class PathIntegral:
     def _within(self, residual: float, errors: Tensor, sizes: Tensor) -> bool:
         scale = max(abs(self.rise()), _largest(sizes))
         return self._met(residual) and _largest(errors) <= self._tolerance * scale
+
+
+def most_held(rate: Tensor) -> int:
+    """How many rates a path holds at most, for rates of this size: some 64 MiB of them, and 65 of whatever size."""
+    return max(2 * _live_panels(rate), _LARGEST_ORDER + 1)
+
+
+def _live_panels(rate: Tensor) -> int:
+    fewest, most = _LIVE_PANELS
+    return min(most, max(fewest, _LIVE_BYTES // (2 * max(rate.nbytes, 1))))
 
 
 def _middle(panel: _Panel) -> float:

@@ -17,7 +17,7 @@ from pellucid.engine.attributing import attribution
 from pellucid.engine.batching import examples_within_budget, in_batches
 from pellucid.engine.gradients import gradients
 from pellucid.engine.perturb import Baseline, baseline_value
-from pellucid.engine.quadrature import PathIntegral
+from pellucid.engine.quadrature import PathIntegral, most_held
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
 
@@ -118,8 +118,8 @@ def _ends(subject: Subject, inputs: Inputs, at: str, baseline: Tensor) -> tuple[
 
 
 def _groups(end: Tensor) -> Iterator[range]:
-    # A path holds up to 64 gradients; so many examples advance together as the byte budget has room for.
-    size = examples_within_budget(PathIntegral.HELD * end[0].numel() * end.element_size(), 0)
+    # So many examples advance together as the byte budget has room for the gradients that their paths hold.
+    size = examples_within_budget(most_held(end[0]) * end[0].nbytes, 0)
     for first in range(0, len(end), size):
         yield range(first, min(first + size, len(end)))
 
