@@ -39,7 +39,17 @@ def broken():
             raise ValueError("the moon is full")
     return pl.wrap(Broken().eval(), pl.tasks.Image(8, mean=(0.0,), deviation=(1.0,), labels=("a", "b")))
 
-def defective():
+def interrupted():
+    class Interrupted(Corner):
+        calls = 0
+        def forward(self, pixels):
+            Interrupted.calls += 1
+            if Interrupted.calls > 5:
+                raise KeyboardInterrupt
+            return super().forward(pixels)
+    return pl.wrap(Interrupted().eval(), pl.tasks.Image(8, mean=(0.0,), deviation=(1.0,), labels=("nothing", "corner")))
+
+def stopped():
     raise KeyboardInterrupt
 '''
 

@@ -124,7 +124,7 @@ def test_an_interrupt_is_one_line_and_130(monkeypatch, capsys):
 
 
 def test_an_interrupt_inside_a_verb_is_130_too(pellucid, model):
-    answered = pellucid("check", f"{model}:defective")
+    answered = pellucid("check", f"{model}:stopped")
     assert answered.code == 130
     assert one_line(answered.err)
 

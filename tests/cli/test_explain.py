@@ -111,10 +111,18 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(pellucid, corner
     assert not out.exists()
 
 
-def test_where_it_cannot_write_it_says_so_before_it_works(pellucid, corner, picture):
-    answered = pellucid("explain", picture, "--subject", corner, "--out", picture / "report")
+def test_where_it_cannot_write_it_says_so_before_it_loads_the_model(pellucid, model, picture):
+    answered = pellucid("explain", picture, "--subject", f"{model}:stopped", "--out", picture / "report")
     assert answered.code == 6
     assert answered.one_line
+
+
+def test_an_interrupt_halfway_is_130_and_leaves_no_report(pellucid, model, picture, tmp_path):
+    out = tmp_path / "out"
+    answered = pellucid("explain", picture, "--subject", f"{model}:interrupted", "--out", out, *QUICK)
+    assert answered.code == 130
+    assert answered.one_line
+    assert not list(out.rglob("*"))
 
 
 def test_a_folder_of_which_nothing_can_be_explained_is_bad_input(pellucid, corner, tmp_path):

@@ -129,6 +129,12 @@ def test_a_model_that_fails_is_7(pellucid, model, picture):
     assert "the moon is full" in answered.err
 
 
+def test_where_it_cannot_write_it_says_so_before_it_loads_the_model(pellucid, model, picture):
+    for option, name in (("--out", "why.pellucid"), ("--plot", "why.png")):
+        words = ["run", "gradient", picture, "--subject", f"{model}:stopped", option, picture / name]
+        assert pellucid(*words).code == 6
+
+
 def test_nothing_is_written_where_the_call_fails(pellucid, corner, tmp_path):
     pellucid("run", "gradient", "missing.png", "--subject", corner, "--out", tmp_path / "a" / "why.pellucid")
     assert not list(tmp_path.iterdir())
@@ -178,3 +184,9 @@ def test_the_explained_quantity_is_recognised_by_its_value(pellucid, corner, pic
     subject = pl.load(corner)
     asked = _asked_again(subject, subject.prepare(picture), saved, pl.Result.load(saved))
     assert (asked.query.of, asked.query.target) == (of, [1])
+
+
+def test_a_long_path_is_printed_in_one_piece(pellucid, corner, picture, tmp_path):
+    saved = tmp_path / ("a-folder-with-a-long-name-" * 3) / "why.pellucid"
+    answered = pellucid("run", "gradient", picture, "--subject", corner, "--out", saved)
+    assert str(saved) in answered.out.split()

@@ -1,5 +1,6 @@
 """One page per method, saved result, subject and word."""
 
+import dataclasses
 import json
 
 import pytest
@@ -37,6 +38,11 @@ def test_a_word_is_explained_with_whose_meaning_it_is(pellucid, entry):
     assert entry.meaning in text
     assert entry.after in text
     assert entry.elsewhere in text
+
+
+def test_a_word_as_json_holds_the_same(pellucid):
+    entry = GLOSSARY[0]
+    assert json.loads(pellucid("show", entry.word, "--json").out) == dataclasses.asdict(entry)
 
 
 @pytest.mark.parametrize("name", ZOO)

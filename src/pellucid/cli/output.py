@@ -5,6 +5,7 @@ import json
 import math
 import os
 import tempfile
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,13 @@ class Console(rich_console.Console):
 
 
 def say(*parts: rich_console.RenderableType) -> None:
-    """Print texts and tables, one below the other, wrapped to the terminal."""
+    """Print texts and tables, one below the other, wrapped to the terminal between words, so that paths stay whole."""
     out = Console()
     for part in parts:
-        out.print(part)
+        if isinstance(part, str):
+            out.print(_wrapped(part, out.width), overflow="ignore", crop=False)
+        else:
+            out.print(part)
 
 
 def grid(rows: Iterable[Sequence[str]], first: int | None = None) -> "Table":
@@ -44,7 +48,8 @@ def grid(rows: Iterable[Sequence[str]], first: int | None = None) -> "Table":
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=first is None, width=first)
+    table.add_column(no_wrap=first is None, width=first, overflow="fold")
+    table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -57,9 +62,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> "Table":
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, value in rows[0].items():
-        made.add_column(name, justify="right" if isinstance(value, int | float) else "left")
+        made.add_column(name, justify="right" if isinstance(value, int | float) else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(_cell(value) for value in row.values()))
+        made.add_row(*(_cell(row.get(name)) for name in rows[0]))
     return made
 
 
@@ -106,6 +111,11 @@ def check_file_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+
+
+def _wrapped(text: str, width: int) -> str:
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapper.fill(line) for line in text.split("\n"))
 
 
 def _cell(value: Any) -> str:
