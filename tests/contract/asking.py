@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -42,6 +43,12 @@ def fits(method: str, case: Case) -> bool:
 def pairs(*, fitting: bool) -> list[tuple[str, str]]:
     """Every (method, case) that can be asked, or every one that must be refused."""
     return [(method, name) for method in ids() for name, case in CASES.items() if fits(method, case) is fitting]
+
+
+def claiming(claim: str) -> list[Any]:
+    """Every (method, case) that can be asked, of methods that claim this property."""
+    found = [(method, case) for method, case in pairs(fitting=True) if claim in METHODS[method].spec.properties]
+    return [pytest.param(method, case, id=f"{method}-{case}") for method, case in found]
 
 
 def question(method: str, subject: pl.Subject, inputs: Any, **asked: Any) -> Any:

@@ -25,7 +25,9 @@ def sharp(name):
     return dataclasses.replace(COMPOSITES[name], **fields)
 
 
-def explained(model, point, composite="epsilon", target=0, foil=None, seed=None, module=None, low=-3.0, high=3.0, **more):
+def explained(
+    model, point, composite="epsilon", target=0, foil=None, seed=None, module=None, low=-3.0, high=3.0, **more
+):
     """The relevance of ``point`` for a target of each example, or for a whole ``seed``."""
     module = model if module is None and isinstance(model, nn.Module) else module
     with Tape(point, module) as tape:

@@ -62,7 +62,9 @@ def test_without_biases_the_scores_sum_to_the_score(name):
 
 def test_with_biases_that_are_not_positive_relevance_under_z_plus_is_positive_and_complete():
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2048, 4))
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2048, 4)
+    )
     for module in network:
         if hasattr(module, "bias"):
             module.bias.data = -module.bias.data.abs()
@@ -174,7 +176,11 @@ class Restless(AsModules):
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_a_network_gives_the_same_map_however_it_is_written(kind, name):
     torch.manual_seed(2)
-    weights = {"first": nn.Conv2d(3, 4, 3, padding=1), "again": nn.Conv2d(4, 4, 3, padding=1), "last": nn.Linear(8 * 36, 5)}
+    weights = {
+        "first": nn.Conv2d(3, 4, 3, padding=1),
+        "again": nn.Conv2d(4, 4, 3, padding=1),
+        "last": nn.Linear(8 * 36, 5),
+    }
     weights = {key: module.double() for key, module in weights.items()}
     point = pixels(2, side=6)
     plain, other = AsModules(weights), kind(weights)
@@ -208,7 +214,18 @@ class Swish(nn.Module):
 
 @pytest.mark.parametrize(
     "activation",
-    [nn.ReLU6(), nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.GELU(), nn.SiLU(), nn.Mish(), nn.Tanh(), nn.Sigmoid()]
+    [
+        nn.ReLU6(),
+        nn.LeakyReLU(),
+        nn.ELU(),
+        nn.SELU(),
+        nn.CELU(),
+        nn.GELU(),
+        nn.SiLU(),
+        nn.Mish(),
+        nn.Tanh(),
+        nn.Sigmoid(),
+    ]
     + [nn.Hardswish(), nn.Hardsigmoid(), nn.Softplus(), nn.LogSigmoid(), nn.PReLU(), nn.RReLU(), nn.Hardtanh()]
     + [nn.Threshold(0.1, 0.0), nn.Softshrink(), nn.Identity(), nn.Dropout()],
     ids=lambda module: type(module).__name__,
@@ -369,7 +386,7 @@ class BeforeConvolution(nn.Module):
 
     def forward(self, x):
         stem = self.stem(x)
-        return (self.conv(functional.relu(self.norm(stem))).mean((2, 3)) + stem.mean((1, 2, 3))[:, None])
+        return self.conv(functional.relu(self.norm(stem))).mean((2, 3)) + stem.mean((1, 2, 3))[:, None]
 
 
 def folded(convolution, norm):
@@ -452,7 +469,10 @@ def test_padding_before_the_first_convolution_is_part_of_it(rule):
 
 
 def test_a_normalisation_inside_the_model_moves_the_box_with_it():
-    mean, spread = torch.tensor([0.4, 0.5, 0.6]).double().view(3, 1, 1), torch.tensor([0.2, 0.3, -0.1]).double().view(3, 1, 1)
+    mean, spread = (
+        torch.tensor([0.4, 0.5, 0.6]).double().view(3, 1, 1),
+        torch.tensor([0.2, 0.3, -0.1]).double().view(3, 1, 1),
+    )
     convolution = nn.Conv2d(3, 4, 3).double()
     raw = torch.rand(1, 3, 5, 5, dtype=torch.float64)
 
@@ -801,6 +821,7 @@ def test_a_product_of_two_values_of_the_input_is_refused():
         explained(lambda x: x @ x.T, torch.rand(1, 3, dtype=torch.float64))
 
 
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
 def test_an_assignment_that_accumulates_is_refused():
     here = (torch.tensor([0, 0]), torch.tensor([1, 2]))
     with pytest.raises(NotAnswerable, match=r"aten\.index_put \(it accumulates\)"):
@@ -822,7 +843,9 @@ def test_a_seed_of_another_shape_is_refused():
         propagate(tape, scores, torch.ones(1, 2), COMPOSITES["epsilon"])
 
 
-@pytest.mark.parametrize("point", [torch.ones(1, 3, dtype=torch.long), torch.ones(1, 1).expand(1, 3), torch.tensor(1.0)])
+@pytest.mark.parametrize(
+    "point", [torch.ones(1, 3, dtype=torch.long), torch.ones(1, 1).expand(1, 3), torch.tensor(1.0)]
+)
 def test_a_point_that_cannot_carry_relevance_is_refused(point):
     with pytest.raises(UsageError, match="the point"):
         Tape(point)

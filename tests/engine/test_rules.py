@@ -243,7 +243,9 @@ def test_a_box_may_differ_per_channel():
 
 def test_relevance_of_a_box_without_bounds_is_refused():
     with pytest.raises(UsageError, match="needs the bounds"):
-        explained(nn.Conv2d(1, 1, 2).double(), torch.ones(1, 1, 2, 2).double(), "epsilon-gamma-box", low=None, high=None)
+        explained(
+            nn.Conv2d(1, 1, 2).double(), torch.ones(1, 1, 2, 2).double(), "epsilon-gamma-box", low=None, high=None
+        )
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,10 @@ def test_probabilities_declared_as_logits_fail():
     assert "look like probabilities" in texts(record, "failure")
 
 
+def test_logits_between_0_and_1_that_do_not_sum_to_1_are_taken_for_logits():
+    assert not found(nn.Sequential(a_network(), nn.Sigmoid())).failed
+
+
 def test_logits_declared_as_probabilities_fail():
     record = found(a_network(), a_table(labels=("no", "yes"), output="probabilities"))
     assert "look like logits" in texts(record, "failure")

@@ -125,7 +125,8 @@ def tensors_of(module: nn.Module | None) -> Iterator[Tensor]:
     for child in module.modules() if module is not None else ():
         if isinstance(child, torch.jit.ScriptModule):
             yield from (*child.parameters(), *child.buffers())
-            for node in child.inlined_graph.findAllNodes("prim::Constant") if hasattr(child, "inlined_graph") else ():
+            graph = getattr(child, "inlined_graph", None)
+            for node in graph.findAllNodes("prim::Constant") if graph is not None else ():
                 if node.hasAttribute("value") and node.kindOf("value") == "t":
                     yield node.t("value")
         else:

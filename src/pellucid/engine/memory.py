@@ -53,6 +53,10 @@ class Content:
         self.writer: Any = None
         self.kept: Tensor | None = None
 
+    def release(self) -> None:
+        """Let go of the memory, its copy and its writer; nothing can be asked of the content any more."""
+        self.memory = self.writer = self.kept = None  # type: ignore[assignment]
+
 
 class Value:
     """A tensor as an operation saw it; ``live`` is that tensor object, as long as its geometry stays."""

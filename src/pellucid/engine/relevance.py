@@ -250,7 +250,7 @@ class Propagation:
     def _account(self, amount: Tensor, value: Value) -> int:
         number = self._accounts.open(amount, value)
         if number is None:
-            raise self._mixed()
+            raise self._mixed(value.memory)
         return number
 
     def _matched(self, rules: Mapping[str, Rule]) -> dict[str, Rule]:
@@ -301,12 +301,15 @@ class Propagation:
             if bool(cells.any()):
                 sums = self._survey.examples.flat_sums(cells, memory)
                 if sums is None:
-                    raise self._mixed()
+                    raise self._mixed(memory)
                 total += sums.cpu()
         return total
 
-    def _mixed(self) -> NotAnswerable:
-        where = f" at {self._steps[-1].operation} in {self._steps[-1].place!r}" if self._steps else ""
+    def _mixed(self, memory: Memory) -> NotAnswerable:
+        mixing = self._survey.mixing(memory)
+        if mixing is not None and mixing.name not in OPERATIONS:
+            return unanswerable(mixing)
+        where = f" after {mixing}" if mixing is not None else ""
         return NotAnswerable(f"the examples of the batch cannot be told apart{where}; ask one example at a time")
 
 

@@ -24,11 +24,16 @@ class Survey:
         self._tape, self._dtype = tape, dtype
         self.examples = Examples(len(tape.point), tape.start)
         self._unweighted: set[int] = set()
+        self._mixing: dict[Memory, Call] = {}
         self._look()
 
     def is_first(self, call: Call) -> bool:
         """Whether everything that this operation reads came from the point without passing weights."""
         return id(call) in self._unweighted
+
+    def mixing(self, memory: Memory) -> Call | None:
+        """The operation after which the examples in a memory can no longer be told apart, if that is known."""
+        return self._mixing.get(memory)
 
     def support(self, call: Call, source: Value) -> Tensor:
         """1 where an input of a product depends on the point, 0 where it is padding or another constant."""
@@ -72,6 +77,9 @@ class Survey:
                 _keep(unweighted, seen, output.memory, before and operation is not None and not operation.parametric)
                 if self.examples.batch > 1:
                     self.examples.place(output, axis)
+                if self.examples.batch > 1 and self.examples.axis(output) is None:
+                    earlier = (self._mixing.get(value.memory) for value in call.inputs)
+                    self._mixing[output.memory] = next((known for known in earlier if known is not None), call)
 
     def _batch_axis(self, call: Call, operation: Operation | None) -> Axis | None:
         """The batch axis of what an operation returns, None unless all its inputs agree on one."""

@@ -125,6 +125,17 @@ class Tape:
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
 
+    def release(self) -> None:
+        """Forget everything at once: records and memories point at each other, and activations are too large to wait
+        until a collector of cycles finds them."""
+        contents = [memory.content for memory in self._memories.values()]
+        contents += [value.content for call in self.calls for value in (*call.values, *call.outputs) if value is not None]
+        for content in contents:
+            content.release()
+        self.calls.clear()
+        self.marks.clear()
+        self._memories.clear()
+
     def value(self, tensor: Tensor) -> Value | None:
         """The tensor as it is now, or None where it was not computed from the point."""
         memory = self._memories.get(address(tensor))

@@ -93,6 +93,7 @@ class LRP:
             scores = subject.run(inputs.at(point), original=True).scores
         rules, overrides = self._bounded(subject, inputs)
         found = propagate(tape, scores, _seed(scores, target), rules, overrides, "" if at == "input" else at)
+        tape.release()
         meter.count(backward=len(inputs))
         return found
 
