@@ -56,6 +56,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from pellucid import methods, metrics, tasks
+    from pellucid.core.catalogue import build, catalogue
     from pellucid.core.errors import BadInput, NotAnswerable, PellucidError, UsageError
     from pellucid.core.query import (
         Code,
@@ -72,7 +73,6 @@ if TYPE_CHECKING:
     from pellucid.core.result import Result
     from pellucid.core.subject import Inputs, Subject
     from pellucid.engine.batching import byte_budget, deterministic
-    from pellucid.core.catalogue import build, catalogue
     from pellucid.reports.explaining import explain
     from pellucid.results.attribution import Attribution
     from pellucid.results.evaluation import Evaluation

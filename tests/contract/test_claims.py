@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
+
 from contract.asking import claiming, ids, question, quick
 from contract.cases import CASES
-
 from pellucid.core.method import METHODS
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access

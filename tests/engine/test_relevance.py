@@ -159,6 +159,18 @@ class Buffered(AsModules):
         return self.last(both.flatten(1))
 
 
+class Turned(AsModules):
+    """Outputs whose shape is changed in place after they were computed, and before they are read."""
+
+    def forward(self, x):
+        one = self.first(x).relu_()
+        two = self.again(one)
+        two.transpose_(1, 3)
+        two = two.relu().transpose_(3, 1)
+        three = self.same(two).unsqueeze_(0).squeeze_(0)
+        return self.last(torch.cat([(three + one).relu(), two], 1).flatten(1))
+
+
 class Restless(AsModules):
     """Shapes changed in place, transposed and back, out arguments."""
 
@@ -172,7 +184,7 @@ class Restless(AsModules):
         return self.last(joined)
 
 
-@pytest.mark.parametrize("kind", [Reused, Buffered, Restless])
+@pytest.mark.parametrize("kind", [Reused, Buffered, Turned, Restless])
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_a_network_gives_the_same_map_however_it_is_written(kind, name):
     torch.manual_seed(2)
@@ -336,6 +348,27 @@ def test_a_constant_among_joined_tensors_absorbs_its_relevance():
         found = explained(lambda x, joined=joined: joined(x).sum(1, keepdim=True), 2 * ones, "epsilon")
         torch.testing.assert_close(found.absorbed["constant"], torch.ones(2).double(), rtol=1e-5, atol=0)
         torch.testing.assert_close(found.scores, 2 * ones, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("fill", "expected"),
+    [
+        (lambda x: x.masked_fill(x < 2, 5.0), 5),
+        (lambda x: torch.where(x < 2, torch.full((), 7.0, dtype=x.dtype), x), 7),
+        (lambda x: functional.pad(x, (1, 0), value=3.0), 3),
+        (lambda x: x.index_fill(1, torch.tensor([0]), 4.0), 4),
+        (lambda x: x.scatter(1, torch.tensor([[0], [0]]), 6.0), 6),
+        (lambda x: torch.maximum(x, x.new_full((), 1.5)), 1.5),
+        (lambda x: torch.minimum(-x, x.new_full((), -1.5)), -1.5),
+    ],
+)
+def test_a_constant_that_fills_some_elements_absorbs_their_relevance(fill, expected):
+    point = torch.tensor([[1.0, 2.0], [1.0, 3.0]], dtype=torch.float64)
+    found = explained(lambda x: fill(x).sum(1, keepdim=True), point, "epsilon")
+    torch.testing.assert_close(
+        found.absorbed["constant"], torch.full((2,), float(expected)).double(), rtol=1e-5, atol=0
+    )
+    assert closes(found, 1e-9)
 
 
 def test_cells_of_a_buffer_that_stay_constant_absorb_their_relevance():
@@ -512,6 +545,21 @@ def test_the_first_layer_is_the_first_on_each_path_and_not_the_first_by_name():
     assert rules == {"late": "ZPlus", "one": "Flat", "two": "Flat"}
 
 
+def test_a_map_that_reads_what_another_wrote_over_the_input_is_not_first():
+    class Overwriting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x):
+            found = x.clone()
+            found.copy_(self.one(x))
+            return self.two(found)
+
+    found = explained(seeded(Overwriting), torch.rand(1, 3, dtype=torch.float64), "epsilon-plus-flat")
+    assert {layer.place: layer.rule for layer in found.layers if layer.rule} == {"two": "Epsilon", "one": "Flat"}
+
+
 def test_flat_reaches_through_a_buffer_only_where_the_input_is():
     class Framed(nn.Module):
         def __init__(self):
@@ -663,6 +711,49 @@ def test_sums_stay_per_example_in_any_layout():
         torch.testing.assert_close(together.absorbed["bias"][row], alone.absorbed["bias"][0], rtol=1e-8, atol=1e-12)
 
 
+class RowsTogether(PositionsFirst):
+    """All positions of all examples as rows of one matrix, the last examples written back by themselves."""
+
+    def forward(self, x):
+        rows = functional.relu(self.one(x.reshape(-1, 4)))
+        rows = functional.relu(self.two(rows)).view(x.shape)
+        rows[1:] = rows[1:].clone()
+        return self.last(rows.mean(1))
+
+
+def test_sums_stay_per_example_among_rows():
+    network, points = seeded(RowsTogether), torch.randn(3, 6, 4, dtype=torch.float64)
+    together = explained(network, points, "epsilon", target=[0, 1, 2])
+    for row in range(3):
+        alone = explained(network, points[row : row + 1], "epsilon", target=row)
+        torch.testing.assert_close(together.absorbed["bias"][row], alone.absorbed["bias"][0], rtol=1e-8, atol=1e-12)
+
+
+def test_a_constant_that_differs_by_position_is_an_addend_and_not_a_bias():
+    weight, table = torch.randn(4, 2, dtype=torch.float64), torch.rand(6, 2, dtype=torch.float64)
+    point = torch.randn(2, 6, 4, dtype=torch.float64)
+
+    def model(x):
+        return (x @ weight + table).sum(1)
+
+    found = explained(model, point, LRP0)
+    assert_same(found.scores, input_times_gradient(model, point))
+    torch.testing.assert_close(found.absorbed["constant"], table.sum(0)[:1].expand(2), rtol=1e-8, atol=0)
+
+
+def test_examples_that_meet_in_one_memory_are_refused():
+    def crossing(x):
+        buffer = torch.zeros(2, 2, dtype=x.dtype)
+        buffer[:, 0] = x[:, 0]
+        buffer[0, :] += x[:, 1]
+        return buffer
+
+    with pytest.raises(NotAnswerable, match=r"aten\.add.*one example at a time"):
+        explained(crossing, torch.rand(2, 2, dtype=torch.float64))
+    with pytest.raises(NotAnswerable, match=r"aten\.mean.*one example at a time"):
+        explained(lambda x: x - x.mean(0, keepdim=True), torch.rand(2, 2, dtype=torch.float64))
+
+
 def test_a_batch_whose_examples_are_mixed_is_refused_and_one_example_is_not():
     network = nn.Linear(3, 2).double()
 
@@ -716,11 +807,12 @@ def test_the_network_and_torch_are_as_before(fails):
                 raise RuntimeError("the model fails")
             return found
 
+    torch.backends.mha.set_fastpath_enabled(True)
     network = seeded(Failing)
     network.inner.layers[1].train()
     network.inner.layers[1].bn1.eval(), network.inner.layers[1].bn2.eval()
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    flags, fast = [child.training for child in network.modules()], torch.backends.mha.get_fastpath_enabled()
+    flags = [child.training for child in network.modules()]
     versions = [parameter._version for parameter in network.parameters()]
     handle = network.inner.fc.register_forward_hook(lambda module, given, output: None)
     if fails:
@@ -735,7 +827,7 @@ def test_the_network_and_torch_are_as_before(fails):
     assert torch._C._len_torch_dispatch_stack() == 0
     assert torch._C._len_torch_function_stack() == 0
     assert torch.is_grad_enabled()
-    assert torch.backends.mha.get_fastpath_enabled() == fast
+    assert torch.backends.mha.get_fastpath_enabled()
     assert [child.training for child in network.modules()] == flags
     assert [parameter._version for parameter in network.parameters()] == versions
     assert all(parameter.grad is None for parameter in network.parameters())

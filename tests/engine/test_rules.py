@@ -223,10 +223,11 @@ def test_an_output_of_exactly_zero_passes_nothing_on_under_gamma():
     assert found.scores.sum().item() == pytest.approx(2, abs=1e-5)
 
 
-def test_the_sign_of_a_negative_zero_counts_as_positive():
-    module = linear([[-1.0]])
+def test_the_sign_of_zero_counts_as_positive():
+    module = linear([[1.0, -1.0]])
     seed = torch.tensor([[1.0]], dtype=torch.float64)
-    found = explained(module, torch.tensor([[0.0]], dtype=torch.float64), everywhere(Epsilon(0.5)), seed=seed)
+    found = explained(module, torch.tensor([[1.0, 1.0]], dtype=torch.float64), everywhere(Epsilon(0.5)), seed=seed)
+    assert found.scores.tolist() == [[2, -2]]
     assert found.absorbed["stabiliser"].item() == 1
 
 

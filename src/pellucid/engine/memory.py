@@ -76,7 +76,7 @@ class Value:
 
     @property
     def geometry(self) -> Geometry:
-        return self.size, self.stride, self.offset
+        return self.size, self.stride, self.offset  # type: ignore[return-value]
 
     def tensor(self) -> Tensor:
         """The values as they were, also where the memory has been overwritten since."""

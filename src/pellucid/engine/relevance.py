@@ -134,10 +134,10 @@ class Propagation:
             stable = denominator + epsilon
             shares = torch.div(relevance, stable, out=stable)
         else:
-            # Adding 0 turns −0 into +0: the sign of zero counts as positive.
-            stable = denominator + 0.0
-            offset = torch.copysign(denominator.new_full((), epsilon), stable)
-            shares = torch.div(relevance, stable.add_(offset), out=stable)
+            # −0 would count as negative, but is only ever the sum of terms that are all zero, which get nothing either way.
+            offset = torch.copysign(denominator.new_full((), epsilon), denominator)
+            stable = denominator + offset
+            shares = torch.div(relevance, stable, out=stable)
             self.absorb(STABILIZER, offset.mul_(shares), output)
         self._absorb_shares(shares, output, epsilon if positive else 0.0, bias)
         return shares
@@ -263,7 +263,9 @@ class Propagation:
         norms = {place for place, kind in kinds if isinstance(kind, BatchNorm)}
         found: dict[str, Rule] = {}
         for pattern in sorted(rules, key=lambda pattern: not any(_named(place, pattern) for place in places)):
-            fits = [place for place in places if _named(place, pattern) or place not in norms and _fits(place, pattern)]
+            fits = [
+                place for place in places if _named(place, pattern) or (place not in norms and _fits(place, pattern))
+            ]
             if not fits:
                 raise UsageError(
                     f"no convolution, linear map or batch norm is at {pattern!r}; {nearest(pattern, places)}"
@@ -289,7 +291,8 @@ class Propagation:
         memory, geometry = self.tape.start.memory, self.tape.start.geometry
         if self.at:
             mark = self._mark()
-            assert mark.memory is not None and mark.geometry is not None
+            assert mark.memory is not None
+            assert mark.geometry is not None
             memory, geometry = mark.memory, mark.geometry
         scores, _ = self._ledger.take(memory, geometry)
         return torch.zeros(geometry[0], dtype=self.dtype) if scores is None else scores.contiguous()

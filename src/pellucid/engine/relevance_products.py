@@ -254,7 +254,7 @@ class BatchNorm(Operation):
         output = call.outputs[0]
         assert output is not None
         product = propagation.sole_source(source) if rule is None else None
-        if product is not None and product.outputs[0].geometry == source.geometry and _by_channel(product):
+        if product is not None and product.outputs[0].geometry == source.geometry and _by_channel(product):  # type: ignore[union-attr]
             propagation.folds[id(product)] = Fold(scale, shift, output.tensor())
             propagation.give(source, relevance)
         elif isinstance(rule, Pass) or propagation.disproportionate(call):
@@ -288,14 +288,19 @@ class Shifted(Addition):
             return False
         shift, result = self.terms(call, propagation)[1 - signals[0]], output.tensor()
         written = product.outputs[0]
-        if written.geometry != source.geometry:
+        if written.geometry != source.geometry:  # type: ignore[union-attr]
             # A linear map of more than two axes is a matrix product of rows, seen in another shape when its bias is added.
             per_feature = shift.numel() == shift.shape[-1] if shift.ndim else True
-            whole = result.is_contiguous() and _contiguous(source) and _contiguous(written)
-            if not per_feature or not whole or written.size[-1] != source.size[-1] or result.numel() != math.prod(written.size):
+            whole = result.is_contiguous() and _contiguous(source) and _contiguous(written)  # type: ignore[arg-type]
+            if (
+                not per_feature
+                or not whole
+                or written.size[-1] != source.size[-1]  # type: ignore[union-attr]
+                or result.numel() != math.prod(written.size)  # type: ignore[union-attr]
+            ):
                 return False
-            shift, result = shift.reshape(-1), result.view(written.size)
-        shift = shift.reshape(*[1] * (len(written.size) - shift.ndim), *shift.shape)
+            shift, result = shift.reshape(-1), result.view(written.size)  # type: ignore[union-attr]
+        shift = shift.reshape(*[1] * (len(written.size) - shift.ndim), *shift.shape)  # type: ignore[union-attr]
         propagation.folds[id(product)] = Fold(None, shift, result)
         propagation.give(source, relevance)
         return True

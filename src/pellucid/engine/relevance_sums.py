@@ -108,7 +108,7 @@ class Selection(Operation):
             return like.new_full(value.size, float(value.depends)) if value.live.is_floating_point() else value.tensor()
 
         filled = self.fill is not None and len(call.args) > self.fill and not isinstance(call.args[self.fill], Value)
-        return first(call.run(tag, {self.fill: 0} if filled else {}))
+        return first(call.run(tag, {self.fill: 0} if filled else {}))  # type: ignore[dict-item]
 
     def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
         return self._axis(call, source, axis)
@@ -255,7 +255,7 @@ _SELECTIONS: dict[Axis, str] = {
     apart_from(1, 0): "index_select gather flip rot90",
     apart_from(1, -1): "sort",
     apart_from(2, -1): "topk kthvalue",
-    apart_from(2, ()): "roll",
+    apart_from(2, ()): "roll",  # type: ignore[arg-type]
     reduced: "max min amax amin median",
     never: "masked_select take masked_scatter",
 }
@@ -273,10 +273,20 @@ register_operation("aten.constant_pad_nd", Selection(fill=2))
 register_operation("aten.cat", Concatenation(apart_from(1, 0)))
 register_operation("aten.max_pool2d_with_indices", MaxPooling(leading))
 
-for _name in (
-    "avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d col2im upsample_linear1d "
-    "upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa"
-).split():
+for _name in [
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+    "col2im",
+    "upsample_linear1d",
+    "upsample_bilinear2d",
+    "upsample_bicubic2d",
+    "upsample_trilinear3d",
+    "_upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa",
+]:
     register_operation(f"aten.{_name}", Sum())
 register_operation("aten.cumsum", Sum(apart_from(1, 0)))
 register_operation("aten.index_add", Sum(apart_from(1, 0)))

@@ -138,7 +138,7 @@ class Composite:
         """The same composite, its boxes filled in with these bounds where they have none."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         boxes = {name: boxed(rule, low, high) for name, rule in fields.items() if isinstance(rule, ZBox)}
-        return dataclasses.replace(self, **boxes)
+        return dataclasses.replace(self, **boxes)  # type: ignore[arg-type]
 
 
 def boxed(rule: Rule, low: float | Tensor | None, high: float | Tensor | None) -> Rule:

@@ -129,7 +129,9 @@ class Tape:
         """Forget everything at once: records and memories point at each other, and activations are too large to wait
         until a collector of cycles finds them."""
         contents = [memory.content for memory in self._memories.values()]
-        contents += [value.content for call in self.calls for value in (*call.values, *call.outputs) if value is not None]
+        contents += [
+            value.content for call in self.calls for value in (*call.values, *call.outputs) if value is not None
+        ]
         for content in contents:
             content.release()
         self.calls.clear()
@@ -294,7 +296,9 @@ class Tape:
                 with torch._C.DisableTorchFunction():
                     memory = self._memories.get(address(output))
                     mark = Mark(
-                        len(self.calls), memory, (tuple(output.shape), output.stride(), output.storage_offset())
+                        len(self.calls),
+                        memory,
+                        (tuple(output.shape), output.stride(), output.storage_offset()),  # type: ignore[arg-type]
                     )
             self.marks[self._places.pop()] = mark
 
