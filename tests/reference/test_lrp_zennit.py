@@ -10,9 +10,11 @@ from torch import nn
 from engine.networks import explained, seeded
 from pellucid.engine.rules import Composite, Epsilon
 
-# zennit imports torchvision for its canonizers of torchvision's models, none of which is used here.
-for _name in ("torchvision", "torchvision.models", "torchvision.models.resnet"):
-    sys.modules.setdefault(_name, types.ModuleType(_name))
+# zennit imports torchvision for its canonizers of torchvision's models, none of which is used here. The stand-in goes
+# again at once: others look whether torchvision is there.
+_STAND_INS = ("torchvision", "torchvision.models", "torchvision.models.resnet")
+for _name in _STAND_INS:
+    sys.modules[_name] = types.ModuleType(_name)
 for _block in ("Bottleneck", "BasicBlock"):
     setattr(sys.modules["torchvision.models.resnet"], _block, type(_block, (), {}))
 
@@ -22,6 +24,9 @@ from zennit.canonizers import SequentialMergeBatchNorm  # noqa: E402
 from zennit.rules import Epsilon as ZennitEpsilon  # noqa: E402
 from zennit.rules import Norm, Pass  # noqa: E402
 from zennit.types import Activation, AvgPool, BatchNorm, Linear  # noqa: E402
+
+for _name in _STAND_INS:
+    del sys.modules[_name]
 
 pytestmark = pytest.mark.reference
 
