@@ -154,11 +154,11 @@ def test_scores_that_never_change_fail():
 def test_one_dead_output_is_noted():
     class HalfDead(nn.Module):
         def forward(self, rows):
-            return torch.stack([rows[:, 0] + 10, 0 * rows[:, 0]], 1)
+            return torch.stack([0 * rows[:, 0], rows[:, 0] + 10], 1)
 
     record = found(HalfDead())
     assert "1 of 2 outputs answer the same" in texts(record, "note")
-    assert not record.failed
+    assert [problem.severity for problem in record.problems] == ["note"]
 
 
 def test_a_score_without_a_gradient_path_is_a_likely_problem():
@@ -167,6 +167,27 @@ def test_a_score_without_a_gradient_path_is_a_likely_problem():
             return rows[:, :2].detach()
 
     assert "offers gradients, but" in texts(found(Detached()), "likely problem")
+
+
+def test_outputs_for_every_pixel_and_several_values_are_measured_too():
+    pixels = check(pl.wrap(nn.Conv2d(3, 2, 3).eval(), pl.tasks.Image(8, labels=("sky", "sea"))))
+    assert pixels.outputs == (2, 6, 6)
+    assert pixels.speed.backward > 0
+    values = found(a_network(), a_table(output="value"))
+    assert values.speed.backward > 0
+    assert not values.failed
+
+
+def test_a_model_that_takes_one_size_of_batch_only_fails():
+    class Stubborn(nn.Module):
+        def forward(self, rows):
+            if len(rows) not in (1, 2):
+                raise ValueError("batches of 2, please")
+            return rows[:, :2] * 2
+
+    record = found(Stubborn(), raws=["1,2,3", "2,3,4"])
+    assert record.outputs == (2,)
+    assert "batches of 2, please" in texts(record, "failure")
 
 
 def test_half_precision_is_noted():

@@ -80,28 +80,25 @@ def check(subject: Subject, raws: Sequence[Any] | None = None) -> Check:
     Nothing of the subject is changed. A model that raises or answers NaN is a finding, not an error.
     """
     inputs = samples(subject) if raws is None else subject.prepare(list(raws))
-    problems = [*_of_the_module(subject)]
-    scores = None
+    problems = _of_the_module(subject)
+    scores, speed = None, None
+    tried: tuple[Tried, ...] = ()
+    shown: tuple[Shown, ...] = ()
     if inputs is None:
         problems.append(Problem("note", "no valid input is known, so nothing was run; name some with --data"))
     else:
         try:
             scores = subject.scores(inputs)
             problems += _of_the_answers(subject, inputs, scores)
+            speed = _speed(subject, inputs, scores, problems)
+            if scores.ndim == 2 and _labels_fit(subject, scores):
+                tried = try_preparations(subject, inputs, bundled=raws is None)
+                shown = whole_and_cropped(subject, raws)
         except SubjectFailed as error:
             problems.append(Problem("failure", str(error)))
-    works = inputs is not None and scores is not None
-    tried: tuple[Tried, ...] = ()
-    shown: tuple[Shown, ...] = ()
-    speed = None
-    if works and scores is not None and inputs is not None:
-        speed = _speed(subject, inputs, problems)
-        if scores.ndim == 2 and _labels_fit(subject, scores):
-            tried = try_preparations(subject, inputs, bundled=raws is None)
-            shown = whole_and_cropped(subject, raws)
-        wrong = suspicion(tried)
-        if wrong is not None:
-            problems.append(Problem("likely problem", wrong))
+    wrong = suspicion(tried)
+    if wrong is not None:
+        problems.append(Problem("likely problem", wrong))
     return _assembled(subject, inputs, scores, speed, tried, shown, problems)
 
 
@@ -240,22 +237,28 @@ def _stability(subject: Subject, inputs: Inputs, scores: Tensor) -> list[Problem
     return found
 
 
-def _speed(subject: Subject, inputs: Inputs, problems: list[Problem]) -> Speed:
+def _speed(subject: Subject, inputs: Inputs, scores: Tensor, problems: list[Problem]) -> Speed:
     """Measured at the batch size with the fewest milliseconds per example, among powers of 4 and the subject's own."""
     largest = subject.batch_size(inputs)
     sizes = sorted({size for size in (1, 4, 16, 64, 256) if size < largest} | {largest})
     batches = {size: inputs.rows(torch.arange(size) % len(inputs)) for size in sizes}
     forward = {size: _milliseconds(functools.partial(subject.run, batch), size) for size, batch in batches.items()}
     best = min(sizes, key=forward.__getitem__)
-    return Speed(best, forward[best], _backward(subject, batches[best], problems))
+    backward = None
+    if Access.GRADIENTS in subject.offers:
+        backward = _backward(subject, batches[best], _output(subject, scores), problems)
+    return Speed(best, forward[best], backward)
 
 
-def _backward(subject: Subject, batch: Inputs, problems: list[Problem]) -> float | None:
-    if Access.GRADIENTS not in subject.offers:
-        return None
-    several = subject.task.output == "value" and len(subject.task.labels or ()) > 1
-    query = Decision(batch, target=0 if several else None)
-    target = resolve(subject, batch, query)
+def _output(subject: Subject, scores: Tensor) -> Any:
+    """What to differentiate: the predicted class, or the first output where nothing is predicted."""
+    if scores.ndim > 2:
+        return (0,) * (scores.ndim - 1)
+    return 0 if subject.task.output == "value" else None
+
+
+def _backward(subject: Subject, batch: Inputs, output: Any, problems: list[Problem]) -> float | None:
+    target = resolve(subject, batch, Decision(batch, output))
     try:
         gradient = gradients(subject, batch, target).gradient
     except NotAnswerable as error:
