@@ -156,7 +156,7 @@ def test_one_dead_output_is_noted():
         def forward(self, rows):
             return torch.stack([0 * rows[:, 0], rows[:, 0] + 10], 1)
 
-    record = found(HalfDead())
+    record = found(HalfDead().eval())
     assert "1 of 2 outputs answer the same" in texts(record, "note")
     assert [problem.severity for problem in record.problems] == ["note"]
 
