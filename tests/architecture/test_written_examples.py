@@ -74,3 +74,10 @@ def test_the_method_of_contributing_is_refused_where_it_cannot_answer(contribute
 
 def test_the_methods_are_as_they_were_afterwards():
     assert "squared-gradient" not in METHODS
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/methods/index.md"])
+def test_every_link_within_the_project_leads_somewhere(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if ":" not in link]
+    assert [link for link in links if not ((ROOT / document).parent / link).exists()] == []
