@@ -741,17 +741,29 @@ def test_a_constant_that_differs_by_position_is_an_addend_and_not_a_bias():
     torch.testing.assert_close(found.absorbed["constant"], table.sum(0)[:1].expand(2), rtol=1e-8, atol=0)
 
 
-def test_examples_that_meet_in_one_memory_are_refused():
-    def crossing(x):
-        buffer = torch.zeros(2, 2, dtype=x.dtype)
-        buffer[:, 0] = x[:, 0]
-        buffer[0, :] += x[:, 1]
-        return buffer
+def crossing(x):
+    buffer = torch.zeros(2, 2, dtype=x.dtype)
+    buffer[:, 0] = x[:, 0]
+    buffer[0, :] = x[:, 1]
+    return buffer
 
-    with pytest.raises(NotAnswerable, match=r"aten\.add.*one example at a time"):
-        explained(crossing, torch.rand(2, 2, dtype=torch.float64))
-    with pytest.raises(NotAnswerable, match=r"aten\.mean.*one example at a time"):
-        explained(lambda x: x - x.mean(0, keepdim=True), torch.rand(2, 2, dtype=torch.float64))
+
+@pytest.mark.parametrize(
+    ("mixing", "operation"),
+    [
+        (crossing, "copy"),
+        (lambda x: x - x.mean(0, keepdim=True), "mean"),
+        (lambda x: x.mean(0)[:, None], "mean"),
+        (lambda x: x @ x.new_ones(2, 2).triu() + x.cumsum(0), "cumsum"),
+        (lambda x: x.new_ones(2, 2) @ x, "mm"),
+        (lambda x: x[[1, 0]], "index"),
+        (lambda x: x.sort(0).values, "sort"),
+        (lambda x: torch.cat([x[1:], x[:1]]), "cat"),
+    ],
+)
+def test_examples_that_meet_are_refused_by_the_name_of_where(mixing, operation):
+    with pytest.raises(NotAnswerable, match=rf"apart after aten\.{operation}; ask one example at a time"):
+        explained(mixing, torch.rand(2, 2, dtype=torch.float64))
 
 
 def test_a_batch_whose_examples_are_mixed_is_refused_and_one_example_is_not():
@@ -911,6 +923,12 @@ def test_a_product_of_two_values_of_the_input_is_refused():
         explained(lambda x: x * x, torch.rand(1, 3, dtype=torch.float64))
     with pytest.raises(NotAnswerable, match=r"aten\.mm.*both depend"):
         explained(lambda x: x @ x.T, torch.rand(1, 3, dtype=torch.float64))
+
+
+def test_relevance_at_a_second_output_is_refused_unless_its_operation_knows_better(monkeypatch):
+    monkeypatch.setitem(OPERATIONS, "aten.var_mean", Passing())
+    with pytest.raises(NotAnswerable, match=r"aten\.var_mean \(relevance arrives at its second output\)"):
+        explained(lambda x: torch.var_mean(x, 1, keepdim=True)[1], torch.rand(1, 3, dtype=torch.float64))
 
 
 @pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
