@@ -85,6 +85,11 @@ def per_example(result: Any) -> list[torch.Tensor]:
     ]
 
 
+def magnitude(result: Any) -> float:
+    """The size of the numbers that a metric's differences come from: rounding is relative to these, not to them."""
+    return float(result.curve.abs().max()) if isinstance(result, pl.Evaluation) and result.curve is not None else 0.0
+
+
 def state(subject: pl.Subject) -> dict[str, Any]:
     """Everything a method could leave behind on a subject or in the process, as values that can be compared."""
     module = subject.module
