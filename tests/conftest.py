@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; inherited by child processes
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported; spinning threads starve a shared machine
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported; waiting threads must not spin
 
 REFERENCE = Path(__file__).parent / "reference"
 PEERS = ("captum", "lime", "zennit", "efficientnet_lite_pytorch")
