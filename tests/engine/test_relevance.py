@@ -11,8 +11,20 @@ from engine.networks import LRP0, Block, ResNet, closes, explained, seeded, shar
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.engine import relevance_operations
 from pellucid.engine.relevance import propagate
-from pellucid.engine.relevance_operations import OPERATIONS, Addition, Passing, register_operation
-from pellucid.engine.rules import COMPOSITES, Composite, Epsilon, Flat, Gamma, Norm, Pass, WSquare, ZBox, ZPlus
+from pellucid.engine.relevance_operations import OPERATIONS, Addition, Operation, Passing, register_operation
+from pellucid.engine.rules import (
+    COMPOSITES,
+    AlphaBeta,
+    Composite,
+    Epsilon,
+    Flat,
+    Gamma,
+    Norm,
+    Pass,
+    WSquare,
+    ZBox,
+    ZPlus,
+)
 from pellucid.engine.tape import Tape
 
 
@@ -431,6 +443,42 @@ def folded(convolution, norm):
     bias = 0 if convolution.bias is None else convolution.bias
     one.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias)
     return one
+
+
+def biased_by_hand(kind, module):
+    """The same convolution or linear map, its bias added by an operation of its own."""
+
+    def called(x):
+        if kind == "conv2d":
+            return functional.conv2d(x, module.weight) + module.bias.view(-1, 1, 1)
+        if kind == "linear of rows":
+            return x @ module.weight.T + module.bias
+        found = torch.bmm(module.weight.expand(len(x), -1, -1), x)
+        found += module.bias[:, None]
+        return found
+
+    return called
+
+
+@pytest.mark.parametrize("rule", [Epsilon(), ZPlus(), Gamma(), AlphaBeta(), WSquare(), ZBox(-2.0, 2.0)], ids=repr)
+@pytest.mark.parametrize(
+    ("kind", "module", "shape"),
+    [
+        ("conv2d", nn.Conv2d(3, 4, 3), (2, 3, 5, 5)),
+        ("linear of rows", nn.Linear(3, 4), (2, 5, 3)),
+        ("matrix from the left", nn.Linear(3, 4), (2, 3, 5)),
+    ],
+)
+def test_a_bias_that_is_added_by_hand_is_a_bias(kind, module, shape, rule):
+    module, point = copy.deepcopy(module).double(), torch.randn(*shape, dtype=torch.float64)
+    by_hand = biased_by_hand(kind, module)
+    plain = module if kind != "matrix from the left" else lambda x: module(x.mT).mT
+    seed = torch.randn_like(by_hand(point))
+    everywhere = Composite("one rule", convolution=rule, linear=rule)
+    found, expected = (explained(model, point, everywhere, seed=seed, module=module) for model in (by_hand, plain))
+    assert_same(found.scores, expected.scores, 1e-9)
+    for source in expected.absorbed:
+        torch.testing.assert_close(found.absorbed[source], expected.absorbed[source], rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -925,10 +973,34 @@ def test_a_product_of_two_values_of_the_input_is_refused():
         explained(lambda x: x @ x.T, torch.rand(1, 3, dtype=torch.float64))
 
 
-def test_relevance_at_a_second_output_is_refused_unless_its_operation_knows_better(monkeypatch):
+@pytest.mark.parametrize("used", [lambda both: both[1], sum])
+def test_relevance_at_a_second_output_is_refused_unless_its_operation_knows_better(monkeypatch, used):
     monkeypatch.setitem(OPERATIONS, "aten.var_mean", Passing())
     with pytest.raises(NotAnswerable, match=r"aten\.var_mean \(relevance arrives at its second output\)"):
-        explained(lambda x: torch.var_mean(x, 1, keepdim=True)[1], torch.rand(1, 3, dtype=torch.float64))
+        explained(lambda x: used(torch.var_mean(x, 1, keepdim=True)), torch.rand(1, 3, dtype=torch.float64))
+
+
+class Halves(Operation):
+    """Two outputs that are the two halves of the input."""
+
+    def distribute_all(self, call, relevances, propagation):
+        filled = [part if part is not None else torch.zeros_like(relevances[0]) for part in relevances]
+        propagation.give(call.args[0], torch.cat(filled, 1))
+
+
+def test_an_operation_may_take_relevance_at_several_outputs(monkeypatch):
+    monkeypatch.setitem(OPERATIONS, "aten.unsafe_chunk", Halves())
+    monkeypatch.setitem(OPERATIONS, "aten.unsafe_split", Halves())
+    point = torch.rand(1, 4, dtype=torch.float64)
+
+    def model(x):
+        one, two = (x * 2).unsafe_chunk(2, 1)
+        return (one - two).sum(1, keepdim=True)
+
+    found = explained(model, point, LRP0)
+    expected = 2 * point * torch.tensor([1.0, 1.0, -1.0, -1.0], dtype=torch.float64)
+    torch.testing.assert_close(found.scores, expected, rtol=1e-9, atol=0)
+    assert closes(found, 1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")

@@ -189,7 +189,7 @@ class Propagation:
     def box(self, call: Call, source: Value, rule: ZBox) -> tuple[Tensor, Tensor]:
         """The lowest and highest values that an input of a convolution can take, in its shape."""
         if rule.low is None or rule.high is None:
-            raise UsageError(f"ZBox at {call} needs the bounds of the input: ZBox(low=…, high=…)")
+            raise UsageError(f"the box rule at {call} needs the bounds of the input; give its low= and high=")
         bounds = [torch.as_tensor(bound).to(self.tape.point.device, self.dtype) for bound in (rule.low, rule.high)]
         if not self._survey.is_first(call):
             return bounds[0].expand(source.size), bounds[1].expand(source.size)
@@ -220,7 +220,8 @@ class Propagation:
         for (relevance, notes), output in zip(taken, call.outputs, strict=True):
             if relevance is not None and output is not None:
                 step.arriving += notes or (self._account(relevance, output),)
-        self._taken = (taken[0][0], tuple(step.arriving)) if len(taken) == 1 or not any(relevances[1:]) else (None, ())
+        alone = all(relevance is None for relevance in relevances[1:])
+        self._taken = (relevances[0], tuple(step.arriving)) if alone else (None, ())
         operation.distribute_all(call, relevances, self)
         if disproportionate:
             self._disproportionate.update(value.memory for value in call.inputs)

@@ -104,8 +104,8 @@ class Parametric(Operation):
         """The call as a product, with the batch norm behind it folded in."""
         raise NotImplementedError
 
-    def features_second(self, call: "Call") -> bool:
-        """Whether the second axis of the output is that of its features, as batch norm has it."""
+    def feature_axis(self, call: "Call") -> int:
+        """The axis of the output along which weights differ: the only one that a bias and a batch norm may have."""
         raise NotImplementedError
 
     def _folded(
@@ -161,8 +161,8 @@ class Convolution(Parametric):
 
         return Product(call, source, inputs, weight, bias, scale, output, forward, backward, joins)
 
-    def features_second(self, call: "Call") -> bool:
-        return True
+    def feature_axis(self, call: "Call") -> int:
+        return 1
 
     def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
         transposed, groups = call.args[6], call.args[8]
@@ -196,12 +196,13 @@ class Contraction(Parametric):
         linear, transpose = _CONTRACTIONS[len(left.size), len(right.size)][0 if left.depends else 1]
         return Product(call, source, propagation.tensor(source), weight, bias, scale, output, linear, transpose)
 
-    def features_second(self, call: "Call") -> bool:
+    def feature_axis(self, call: "Call") -> int:
         output = call.outputs[0]
-        return output is not None and len(output.size) == 2 and call.args[self.left].depends
+        assert output is not None
+        return len(output.size) - 1 if call.args[self.left].depends else max(len(output.size) - 2, 0)
 
     def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
-        return weight * sign.reshape(1, -1)
+        return weight * (sign.reshape(1, -1) if call.args[self.left].depends else sign.reshape(-1, 1))
 
     def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
         left = source is call.args[self.left]
@@ -254,7 +255,7 @@ class BatchNorm(Operation):
         output = call.outputs[0]
         assert output is not None
         product = propagation.sole_source(source) if rule is None else None
-        if product is not None and product.outputs[0].geometry == source.geometry and _by_channel(product):  # type: ignore[union-attr]
+        if product is not None and _written(product).geometry == source.geometry and _feature_axis(product) == 1:
             propagation.folds[id(product)] = Fold(scale, shift, output.tensor())
             propagation.give(source, relevance)
         elif isinstance(rule, Pass) or propagation.disproportionate(call):
@@ -270,7 +271,7 @@ class BatchNorm(Operation):
 
 
 class Shifted(Addition):
-    """A sum; where one term is constant and the other a product without another reader, that constant is its bias."""
+    """A sum; where one term is constant along all but the features of a product without another reader, it is its bias."""
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
         if not self._folded(call, relevance, propagation):
@@ -278,37 +279,40 @@ class Shifted(Addition):
 
     def _folded(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> bool:
         signals = [place for place, value in enumerate(call.args[:2]) if isinstance(value, Value) and value.depends]
-        output = call.outputs[0]
+        source, output = call.args[signals[0]], call.outputs[0]
         assert output is not None
-        source = call.args[signals[0]]
         if len(signals) > 1 or self.factor(call, signals[0]) != 1 or output.size != source.size:
             return False
         product = propagation.sole_source(source)
         if product is None:
             return False
         shift, result = self.terms(call, propagation)[1 - signals[0]], output.tensor()
-        written = product.outputs[0]
-        if written.geometry != source.geometry:  # type: ignore[union-attr]
+        written, axis = _written(product), _feature_axis(product)
+        if written.geometry != source.geometry:
             # A linear map of more than two axes is a matrix product of rows, seen in another shape when its bias is added.
-            per_feature = shift.numel() == shift.shape[-1] if shift.ndim else True
-            whole = result.is_contiguous() and _contiguous(source) and _contiguous(written)  # type: ignore[arg-type]
-            if (
-                not per_feature
-                or not whole
-                or written.size[-1] != source.size[-1]  # type: ignore[union-attr]
-                or result.numel() != math.prod(written.size)  # type: ignore[union-attr]
-            ):
+            whole = result.is_contiguous() and _contiguous(source) and _contiguous(written)
+            same = written.size[-1] == source.size[-1] and result.numel() == math.prod(written.size)
+            if not whole or not same or shift.numel() != (shift.shape[-1] if shift.ndim else 1):
                 return False
-            shift, result = shift.reshape(-1), result.view(written.size)  # type: ignore[union-attr]
-        shift = shift.reshape(*[1] * (len(written.size) - shift.ndim), *shift.shape)  # type: ignore[union-attr]
+            shift, result = shift.reshape(-1), result.view(written.size)
+        shift = shift.reshape(*[1] * (len(written.size) - shift.ndim), *shift.shape)
+        if shift.numel() != shift.shape[axis]:
+            return False
         propagation.folds[id(product)] = Fold(None, shift, result)
         propagation.give(source, relevance)
         return True
 
 
-def _by_channel(product: "Call") -> bool:
+def _written(product: "Call") -> Value:
+    output = product.outputs[0]
+    assert output is not None
+    return output
+
+
+def _feature_axis(product: "Call") -> int:
     operation = OPERATIONS[product.name]
-    return isinstance(operation, Parametric) and operation.features_second(product)
+    assert isinstance(operation, Parametric)
+    return operation.feature_axis(product)
 
 
 def _contiguous(value: Value) -> bool:

@@ -1,115 +1,279 @@
-"""LRP as a method: published vectors, contrasts, layers, rules by place, and what it refuses."""
+"""LRP as a method: which score it explains, what its result says of itself, and what it refuses."""
+
+import importlib.util
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 import pellucid as pl
+from engine.networks import ResNet, explained, seeded
 from pellucid.core.errors import NotAnswerable, UsageError
-from pellucid.engine.rules import Epsilon, Gamma, ZPlus
+from pellucid.core.query import Unit
+from pellucid.engine.relevance_operations import OPERATIONS, Operation
+from pellucid.engine.rules import COMPOSITES, Epsilon, Gamma, ZBox, ZPlus
 from pellucid.methods import LRP
+from pellucid.models.efficientnet_lite import VARIANTS
+from pellucid.subjects.loading import load
+from pellucid.tasks.tensor import TensorTask
 
 
-def two_layers(inplace=False):
-    """Linear(3, 3) of twos, ReLU, Linear(3, 1) of threes, without biases, in double precision."""
-    net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.ReLU(inplace), nn.Linear(3, 1, bias=False)).double()
+def pixels(batch=2, side=32, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(batch, 3, side, side, generator=generator).clamp(-3, 3).to(dtype)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return seeded(lambda: ResNet(stem=3))
+
+
+@pytest.fixture(scope="module")
+def subject(network):
+    return pl.wrap(network)
+
+
+def linear(weight, bias):
+    module = nn.Linear(len(weight[0]), len(weight)).double()
+    module.weight.data, module.bias.data = torch.tensor(weight).double(), torch.tensor(bias).double()
+    return module
+
+
+def test_of_a_linear_map_the_scores_are_its_terms_and_the_bias_absorbs_itself():
+    subject = pl.wrap(linear([[1.0, -2.0, 0.5], [2.0, 1.0, 0.0]], [0.5, -1.0]))
+    found = LRP(composite="epsilon")(subject, pl.Decision(torch.tensor([[2.0, -1.0, 1.0]]).double(), target=0))
+    torch.testing.assert_close(found.scores, torch.tensor([[2.0, 2.0, 0.5]]).double(), rtol=1e-6, atol=0)
+    assert found.value.item() == 5
+    assert found.absorbed["bias"].item() == pytest.approx(0.5, rel=1e-6)
+    assert found.absorbed["stabiliser"].item() == pytest.approx(1e-6, rel=1e-3)
+    assert found.reaching.item() == pytest.approx(0.9, rel=1e-6)
+    assert found.residual.abs().item() < 1e-12
+    assert found.converged.item()
+    assert found.evaluations == {"F": 1, "B": 1}
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_scores_and_what_is_absorbed_sum_to_the_predicted_score(name, network, subject):
+    found = LRP(composite=name, low=-3.0, high=3.0)(subject, pl.Decision(pixels()))
     with torch.no_grad():
-        net[0].weight.fill_(2)
-        net[2].weight.fill_(3)
-    return net
+        scores = network(pixels())
+    torch.testing.assert_close(found.value, scores.max(1).values, rtol=1e-12, atol=0)
+    assert found.target.tolist() == scores.argmax(1).tolist()
+    total = found.scores.flatten(1).sum(1) + sum(found.absorbed.values())
+    torch.testing.assert_close(total, found.value, rtol=1e-9, atol=0)
+    assert found.converged.all()
 
 
-def residual_net():
-    torch.manual_seed(0)
+def test_a_foil_is_subtracted(network, subject):
+    method = LRP(composite="epsilon-plus")
+    both = method(subject, pl.Decision(pixels(), target=[3, 1], foil=[5, 0]))
+    expected = explained(network, pixels(), "epsilon-plus", target=[3, 1], foil=[5, 0])
+    torch.testing.assert_close(both.scores, expected.scores, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(both.value, expected.value, rtol=1e-12, atol=0)
 
-    class Net(nn.Module):
+
+def test_relevance_can_be_asked_at_a_layer_and_at_a_second_call(network, subject):
+    found = LRP(composite="epsilon-plus")(subject, pl.Decision(pixels(), target=2, at="layers.3"))
+    expected = explained(network, pixels(), "epsilon-plus", target=2, at="layers.3")
+    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-9, atol=1e-12)
+    square = nn.Linear(3, 3).double()
+    twice = pl.wrap(nn.Sequential(square, nn.ReLU(), square))
+    points = torch.rand(2, 3, dtype=torch.float64)
+    first, second = (LRP(composite="epsilon")(twice, pl.Decision(points, at=at)) for at in ("0", "0#1"))
+    assert float((first.scores - second.scores).abs().max()) > 1e-3
+    torch.testing.assert_close(second.scores.sum(1), second.value, rtol=1e-12, atol=0)
+    with pytest.raises(UsageError, match=r"no layer '0#2' was called"):
+        LRP()(twice, pl.Decision(points, at="0#2"))
+
+
+def test_rules_by_place_come_before_the_composite(network, subject):
+    rules = {"layers.0.*": Gamma(), "conv1": ZPlus()}
+    found = LRP(composite="epsilon", rules=rules)(subject, pl.Decision(pixels(), target=1))
+    expected = explained(network, pixels(), "epsilon", target=1, rules=rules)
+    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-9, atol=1e-12)
+    with pytest.raises(UsageError, match=r"'layers\.0\.conv9'.*layers\.0\.conv1"):
+        LRP(rules={"layers.0.conv9": ZPlus()})(subject, pl.Decision(pixels()))
+
+
+def test_the_box_is_that_of_the_task_unless_another_is_given():
+    digits = load("digits-cnn")
+    picture = torch.tensor(load_digits().images[:2] / 16).float()[:, None]
+    query = pl.Decision(picture, target=3)
+    by_task = LRP(composite="epsilon-gamma-box")(digits, query)
+    given = LRP(composite="epsilon-gamma-box", low=0.0, high=1.0)(digits, query)
+    wider = LRP(composite="epsilon-gamma-box", low=-1.0, high=torch.tensor([[[[2.0]]]]))(digits, query)
+    by_rule = LRP(composite="epsilon-gamma-box", rules={"convolution1": ZBox()})(digits, query)
+    assert torch.equal(by_task.scores, given.scores)
+    assert torch.equal(by_task.scores, by_rule.scores)
+    assert not torch.equal(by_task.scores, wider.scores)
+
+
+def test_without_bounds_the_box_rule_is_refused(subject):
+    with pytest.raises(UsageError, match=r"needs the bounds of the input; give its low= and high="):
+        LRP(composite="epsilon-gamma-box")(subject, pl.Decision(pixels()))
+
+
+def test_batches_of_any_size_give_the_same_scores(subject):
+    method, query = LRP(composite="epsilon-plus"), pl.Decision(pixels(5), target=[0, 1, 2, 3, 4], foil=9)
+    whole = method(subject, query)
+    with pl.byte_budget(1):
+        parts = method(subject, query)
+    torch.testing.assert_close(parts.scores, whole.scores, rtol=1e-10, atol=1e-13)
+    for source, amount in whole.absorbed.items():
+        torch.testing.assert_close(parts.absorbed[source], amount, rtol=1e-9, atol=1e-12)
+
+
+def test_a_network_in_training_mode_is_explained_in_eval_mode_and_left_in_training(network):
+    expected = LRP()(pl.wrap(network), pl.Decision(pixels()))
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.train()
+    try:
+        found = LRP()(pl.wrap(network), pl.Decision(pixels()))
+        assert all(module.training for module in network.modules())
+    finally:
+        network.eval()
+    assert torch.equal(found.scores, expected.scores)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_position_of_an_answer_can_be_explained():
+    class PerPosition(nn.Module):
         def __init__(self):
             super().__init__()
-            self.first, self.second, self.last = (
-                nn.Conv2d(1, 4, 3, padding=1),
-                nn.Conv2d(4, 4, 3, padding=1),
-                nn.Linear(4, 3),
-            )
+            self.convolution = nn.Conv1d(2, 3, 3, padding=1)
 
-        def forward(self, pixels):
-            hidden = self.first(pixels).relu()
-            return self.last((hidden + self.second(hidden)).relu().mean((2, 3)))
+        def forward(self, x):
+            return self.convolution(x).transpose(1, 2)
 
-    return pl.wrap(Net().double(), name="residual")
-
-
-PIXELS = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    network = seeded(PerPosition)
+    points = torch.rand(2, 2, 6, dtype=torch.float64)
+    found = LRP(composite="epsilon")(pl.wrap(network), pl.Decision(points, target=(4, 1)))
+    torch.testing.assert_close(found.value, network(points)[:, 4, 1].detach(), rtol=1e-12, atol=0)
+    assert found.scores[:, :, :3].abs().max() == 0
+    assert found.scores[:, :, 3:].abs().min() > 0
 
 
-@pytest.mark.parametrize("inplace", [False, True])
-def test_two_bias_free_layers_give_the_published_vector(inplace):
-    inputs = torch.tensor([[1.0, 2, 3], [3, 6, 9]], dtype=torch.float64)
-    answer = LRP(composite="epsilon")(pl.wrap(two_layers(inplace)), pl.Decision(inputs, target=0))
-    assert torch.allclose(answer.scores, torch.tensor([[18.0, 36, 54], [54, 108, 162]]).double(), rtol=1e-6)
-    assert answer.converged.all()
+def test_other_inputs_than_the_point_are_constants_that_absorb():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(3, 2, bias=False), nn.Linear(2, 2, bias=False)
+
+        def forward(self, point, other):
+            return self.one(point) + self.two(other)
+
+    network = seeded(Two)
+    inputs = {"point": torch.rand(2, 3, dtype=torch.float64), "other": torch.rand(2, 2, dtype=torch.float64)}
+    found = LRP(composite="epsilon")(pl.wrap(network), pl.Decision(inputs, target=0))
+    beside = (inputs["other"] @ network.two.weight.detach().T)[:, 0]
+    torch.testing.assert_close(found.absorbed["constant"], beside, rtol=1e-4, atol=1e-6)
+    assert found.converged.all()
 
 
-def test_gamma_by_place_gives_the_published_vector():
-    net = two_layers()
-    with torch.no_grad():
-        net[0].weight[0, 0] = -2
-    rules = {"0": Gamma(1.0), "2": Gamma(0.25)}
-    answer = LRP(composite="epsilon", rules=rules)(
-        pl.wrap(net), pl.Decision(torch.tensor([[1.0, 2, 3]]).double(), target=0)
-    )
-    assert torch.allclose(answer.scores, torch.tensor([[28 / 3, 104 / 3, 52]]).double(), rtol=1e-6)
+def test_a_score_that_hardly_arrives_is_noted():
+    subject = pl.wrap(linear([[0.01], [0.0]], [5.0, 0.0]))
+    found = LRP(composite="epsilon")(subject, pl.Decision(torch.ones(1, 1).double(), target=0))
+    assert found.reaching.item() < 0.05
+    assert any("colours rank, but do not add up" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("composite", ["epsilon", "epsilon-plus", "epsilon-plus-flat", "epsilon-alpha2-beta1"])
-def test_scores_absorption_and_residual_account_for_the_whole_value(composite):
-    answer = LRP(composite=composite)(residual_net(), pl.Decision(PIXELS))
-    accounted = answer.scores.sum((1, 2, 3)) + sum(answer.absorbed.values()) + answer.residual
-    assert torch.allclose(accounted, answer.value, atol=1e-10)
-    assert answer.residual.abs().max() <= 1e-9 * answer.value.abs().max()
-    assert {"bias", "stabiliser"} <= set(answer.absorbed)
+def test_branches_that_nearly_cancel_are_noted():
+    class Cancelling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Linear(4, 2)
+
+        def forward(self, x):
+            found = self.one(x)
+            return found + found * -0.999
+
+    found = LRP(composite="epsilon")(pl.wrap(seeded(Cancelling)), pl.Decision(torch.ones(1, 4).double()))
+    assert any("nearly cancel" in note for note in found.notes)
 
 
-def test_a_contrast_is_the_difference_of_two_answers():
-    subject, method = residual_net(), LRP(composite="epsilon")
-    target, foil = (method(subject, pl.Decision(PIXELS, target=index)) for index in (1, 2))
-    contrast = method(subject, pl.Decision(PIXELS, target=1, foil=2))
-    assert torch.allclose(contrast.scores, target.scores - foil.scores, atol=1e-8)
-    assert torch.allclose(contrast.value, target.value - foil.value)
+def test_an_account_that_does_not_close_has_not_converged(monkeypatch):
+    class Losing(Operation):
+        def distribute(self, call, relevance, propagation):
+            propagation.give(call.args[0], relevance * 0.999)
+
+    monkeypatch.setitem(OPERATIONS, "aten.relu", Losing())
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double()
+    found = LRP()(pl.wrap(network), pl.Decision(torch.rand(2, 3, dtype=torch.float64)))
+    assert not found.converged.any()
+    assert found.residual.abs().min() > 0
 
 
-def test_relevance_at_a_layer_has_its_shape_and_its_own_account():
-    answer = LRP(composite="epsilon-plus")(residual_net(), pl.Decision(PIXELS, at="second"))
-    assert answer.scores.shape == (2, 4, 6, 6)
-    accounted = answer.scores.sum((1, 2, 3)) + sum(answer.absorbed.values()) + answer.residual
-    assert torch.allclose(accounted, answer.value, atol=1e-10)
+@pytest.mark.parametrize("of", ["probability", "log-probability", "loss", Unit(layer="conv1", index=0)])
+def test_what_is_no_score_is_refused(of, subject):
+    with pytest.raises(NotAnswerable, match="scores before the softmax"):
+        LRP()(subject, pl.Decision(pixels(1), of=of))
 
 
-@pytest.mark.parametrize("of", ["probability", "log-probability", "loss", pl.Unit("first", 0)])
-def test_what_is_no_score_before_the_softmax_is_refused(of):
-    with pytest.raises(NotAnswerable, match="relevance"):
-        LRP()(residual_net(), pl.Decision(PIXELS, of=of))
+def test_probabilities_are_refused():
+    network = nn.Sequential(nn.Linear(3, 2), nn.Softmax(1)).double()
+    with pytest.raises(NotAnswerable, match="scores before the softmax"):
+        LRP()(pl.wrap(network, TensorTask(output="probabilities")), pl.Decision(torch.rand(1, 3).double()))
 
 
-def test_an_operation_without_a_rule_is_refused_by_name():
-    net = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2))
-    with pytest.raises(NotAnswerable, match=r"layer_norm.*'1'"):
-        LRP()(pl.wrap(net), pl.Decision(torch.ones(1, 4)))
+def test_an_operation_without_a_rule_is_refused_by_its_name_and_place():
+    network = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)).double()
+    with pytest.raises(NotAnswerable, match=r"lrp on .*no rule for aten\.native_layer_norm, called in '1'"):
+        LRP()(pl.wrap(network), pl.Decision(torch.rand(1, 3).double()))
 
 
-def test_an_unknown_composite_or_place_is_refused_with_the_nearest():
-    with pytest.raises(UsageError, match="epsilon-plus"):
-        LRP(composite="epsilonplus")
-    with pytest.raises(UsageError, match="second"):
-        LRP(rules={"secnd": ZPlus()})(residual_net(), pl.Decision(PIXELS))
+def test_a_composite_that_is_none_is_refused_when_the_method_is_made():
+    with pytest.raises(UsageError, match="epsilon-gamma-box"):
+        LRP(composite="epsilon-gamma")
 
 
-def test_rules_are_part_of_what_a_method_is():
-    assert LRP(rules={"0": Epsilon()}) == LRP(rules={"0": Epsilon()})
-    assert LRP(rules={"0": Epsilon()}) != LRP(rules={"0": ZPlus()})
+def test_methods_with_the_same_rules_are_equal():
+    assert LRP(rules={"a": Gamma()}) == LRP(rules={"a": Gamma()})
+    assert LRP(rules={"a": Gamma()}) != LRP(rules={"a": Epsilon()})
 
 
-def test_the_answer_does_not_depend_on_the_batch():
-    subject = residual_net()
-    whole = LRP()(subject, pl.Decision(PIXELS)).scores
-    alone = LRP()(subject, pl.Decision(PIXELS[1:])).scores
-    assert torch.allclose(whole[1:], alone, atol=1e-12)
+def test_a_result_with_rules_survives_saving(tmp_path, subject):
+    found = LRP(rules={"conv1": ZPlus()})(subject, pl.Decision(pixels(1)))
+    found.save(tmp_path / "found.pellucid")
+    again = pl.Result.load(tmp_path / "found.pellucid")
+    assert torch.equal(again.scores, found.scores)
+    assert again.provenance.fields["rules"]["conv1"]["rule"] == "ZPlus"
+    assert {name: amount.tolist() for name, amount in again.absorbed.items()} == {
+        name: amount.tolist() for name, amount in found.absorbed.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def threes():
+    digits = load_digits()
+    return torch.tensor(digits.images[digits.target == 3][-40:] / 16).float()[:, None]
+
+
+def test_what_makes_a_three_is_not_what_makes_it_a_nine(threes):
+    """The maps of both classes differ, and flipping what speaks most against a nine makes a nine more likely."""
+    subject, method = load("digits-cnn"), LRP(composite="epsilon-gamma-box")
+    three, nine = (method(subject, pl.Decision(threes, target=target)).scores.flatten(1) for target in (3, 9))
+    assert float(torch.cosine_similarity(three, nine).max()) < 0.6
+    generator = torch.Generator().manual_seed(0)
+    against = nine.argsort(1)[:, :6]
+    anywhere = torch.rand(len(threes), 64, generator=generator).argsort(1)[:, :6]
+
+    def as_nine(chosen):
+        flipped = threes.flatten(1).scatter(1, chosen, 1 - threes.flatten(1).gather(1, chosen))
+        return subject.scores(flipped.view_as(threes))[:, 9]
+
+    assert float((as_nine(against) > as_nine(anywhere)).float().mean()) >= 0.9
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec(VARIANTS["lite0"].weights.package) is None, reason="the weights are not installed"
+)
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_the_account_of_a_trained_network_closes(name):
+    subject = load("efficientnet-lite0")
+    rows, columns = torch.meshgrid(torch.linspace(0, 6, 224), torch.linspace(0, 9, 224), indexing="ij")
+    picture = torch.stack([torch.sin(rows + columns), torch.cos(rows), torch.sin(columns * 2)])[None]
+    found = LRP(composite=name)(subject, pl.Decision(picture))
+    assert found.converged.all()
+    assert abs(float(found.residual / found.value)) <= 1e-5
+    assert {"bias", "stabiliser"} <= set(found.absorbed)
