@@ -39,7 +39,7 @@ def explained(
         if foil is not None:
             seed[rows, foil] = -scores[rows, foil]
     composite = COMPOSITES[composite] if isinstance(composite, str) else composite
-    return propagate(tape, scores, seed, composite.within(low, high), **more)
+    return propagate(tape, scores, seed, composite, bounds=(low, high), **more)
 
 
 def closes(relevance, tolerance=1e-5):
@@ -68,14 +68,14 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-18 in small: a stem with max pooling, blocks at halving resolutions, average pooling, a linear map."""
+    """ResNet-18 (with ``width=64, stages=4``) or smaller: stem, blocks at halving resolutions, average, linear map."""
 
-    def __init__(self, width=8, classes=10, bias=False, norm=True, stem=7, linear_bias=True):
+    def __init__(self, width=8, classes=10, bias=False, norm=True, stem=7, linear_bias=True, stages=3):
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, stem, 2, stem // 2, bias=bias)
         self.bn1 = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.pool = nn.MaxPool2d(3, 2, 1)
-        sizes = [width, width, 2 * width, 2 * width, 4 * width, 4 * width]
+        sizes = [width * 2**stage for stage in range(stages) for _ in range(2)]
         blocks = [
             Block(inputs, outputs, 1 + (inputs != outputs), bias, norm)
             for inputs, outputs in zip([width, *sizes[:-1]], sizes, strict=True)
@@ -88,12 +88,12 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(functional.adaptive_avg_pool2d(self.layers(found), 1), 1))
 
 
-def seeded(make, seed=0, dtype=torch.float64):
-    """A network in eval mode with random weights and batch norms that are not trivial."""
+def seeded(make, seed=0, dtype=torch.float64, trivial=False):
+    """A network in eval mode with random weights, and batch norms that are not ``trivial``."""
     torch.manual_seed(seed)
     network = make().to(dtype)
     for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if not trivial and isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.3)
             module.running_mean.normal_(0, 0.3)

@@ -56,11 +56,12 @@ def test_every_unit_of_the_score_is_accounted_for(name, dtype):
     assert found.absorbed["bias"].abs().min() > 0
 
 
+@pytest.mark.parametrize("trivial", [True, False], ids=["batch norms as they are made", "batch norms with values"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_score_of_a_residual_network_with_plain_batch_norms_is_accounted_for(seed):
-    torch.manual_seed(seed)
-    network = ResNet(width=16).eval()
-    found = explained(network, pixels(side=112, dtype=torch.float32, seed=seed), "epsilon")
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_the_account_of_resnet18_in_float32_closes(name, seed, trivial):
+    network = seeded(lambda: ResNet(width=64, stages=4, classes=1000), seed=seed, dtype=torch.float32, trivial=trivial)
+    found = explained(network, pixels(side=112, dtype=torch.float32, seed=seed), name)
     assert closes(found, 1e-5)
 
 

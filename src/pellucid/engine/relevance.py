@@ -23,6 +23,8 @@ from pellucid.engine.tape import Call, Mark, Tape
 
 ELSEWHERE = "other paths"
 
+Bound = float | Tensor | None
+
 
 def propagate(
     tape: Tape,
@@ -31,21 +33,31 @@ def propagate(
     composite: Composite,
     rules: Mapping[str, Rule] | None = None,
     at: str = "",
+    bounds: tuple[Bound, Bound] = (None, None),
 ) -> Relevance:
     """The relevance of the point (or of the output of the module call ``at``) for ``seed``, shaped like ``scores``.
 
     ``seed`` holds the explained scores at their places and zeros elsewhere; the negative score of a foil as well.
     ``rules`` override the composite by place (``"block.3"``, ``"block.3#1"``, or a pattern such as ``"layer1.*"``).
+    A batch norm that is folded into the convolution before it has the same relevance before and after it.
+    ``bounds`` are the lowest and highest values that the point can take, broadcastable to it, for boxes that name none.
     """
     with torch.inference_mode(False), torch.no_grad():
-        return Propagation(tape, scores, seed, composite, rules or {}, at).walk()
+        return Propagation(tape, scores, seed, composite, rules or {}, at, bounds).walk()
 
 
 class Propagation:
     """One walk back over a tape; operations see it as what takes and gives relevance."""
 
     def __init__(
-        self, tape: Tape, scores: Tensor, seed: Tensor, composite: Composite, rules: Mapping[str, Rule], at: str
+        self,
+        tape: Tape,
+        scores: Tensor,
+        seed: Tensor,
+        composite: Composite,
+        rules: Mapping[str, Rule],
+        at: str,
+        bounds: tuple[Bound, Bound],
     ) -> None:
         if scores.shape != seed.shape:
             raise UsageError(f"the seed {tuple(seed.shape)} must have the shape of the scores {tuple(scores.shape)}")
@@ -55,7 +67,7 @@ class Propagation:
                 "the score was not computed from the point by operations that torch shows; ask occlusion or another "
                 "method that needs outputs only"
             )
-        self.tape, self.composite, self.at = tape, composite, at
+        self.tape, self.composite, self.at, self._bounds = tape, composite, at, bounds
         self.dtype = torch.float64 if torch.float64 in (scores.dtype, tape.point.dtype) else torch.float32
         self.folds: dict[int, Fold] = {}
         self._survey = Survey(tape, self.dtype)
@@ -188,12 +200,16 @@ class Propagation:
 
     def box(self, call: Call, source: Value, rule: ZBox) -> tuple[Tensor, Tensor]:
         """The lowest and highest values that an input of a convolution can take, in its shape."""
-        if rule.low is None or rule.high is None:
-            raise UsageError(f"the box rule at {call} needs the bounds of the input; give its low= and high=")
-        bounds = [torch.as_tensor(bound).to(self.tape.point.device, self.dtype) for bound in (rule.low, rule.high)]
-        if not self._survey.is_first(call):
-            return bounds[0].expand(source.size), bounds[1].expand(source.size)
-        low, high = (self._survey.replayed(call, source, bound) for bound in bounds)
+        is_first = self._survey.is_first(call)
+        given = zip((rule.low, rule.high), self._bounds if is_first else (None, None), strict=True)
+        bounds = [point if own is None else own for own, point in given]
+        if any(bound is None for bound in bounds):
+            whose = "the input; give its low= and high=" if is_first else "its own inputs: ZBox(low=…, high=…)"
+            raise UsageError(f"the box rule at {call} needs the bounds of {whose}")
+        lowest, highest = (torch.as_tensor(bound).to(self.tape.point.device, self.dtype) for bound in bounds)
+        if not is_first:
+            return lowest.expand(source.size), highest.expand(source.size)
+        low, high = (self._survey.replayed(call, source, bound) for bound in (lowest, highest))
         return torch.minimum(low, high), torch.maximum(low, high)
 
     def support(self, call: Call, source: Value) -> Tensor:

@@ -64,8 +64,8 @@ def unanswerable(call: "Call", reason: str = "") -> NotAnswerable:
     """The refusal of one operation, with its name, its place and the way out."""
     because = f" ({reason})" if reason else ""
     return NotAnswerable(
-        f"relevance has no rule for {call}{because}; teach it one with register_operation, or ask integrated-gradients "
-        "or occlusion"
+        f"relevance has no rule for {call}{because}; teach it one with register_operation of "
+        "pellucid.engine.relevance_operations, or ask integrated-gradients or occlusion"
     )
 
 

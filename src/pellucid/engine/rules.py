@@ -5,7 +5,6 @@ stab(z) = z + ε·sign(z) with sign(0) = +1. A rule divides the relevance R of a
 as term · R / stab(D); what falls to the bias or to ε is absorbed. ``zero_bias`` leaves the bias out of D.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -75,7 +74,7 @@ class ZBox:
     """D = aw − lw⁺ − hw⁻ for inputs between ``low`` and ``high``; the bias cancels. (montavon2017explaining)
 
     Bounds are those of the point as the model receives it (after normalisation), and broadcast to it, for example
-    ``[1, channels, 1, 1]``. None means the bounds that the caller of the engine knows.
+    ``[1, channels, 1, 1]``. Without bounds of its own it takes those of the point, and is for first layers only.
     """
 
     low: float | Tensor | None = None
@@ -133,19 +132,6 @@ class Composite:
             (self.convolution, self.first_convolution) if kind == "convolution" else (self.linear, self.first_linear)
         )
         return special if first and special is not None else usual
-
-    def within(self, low: float | Tensor | None, high: float | Tensor | None) -> "Composite":
-        """The same composite, its boxes filled in with these bounds where they have none."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        boxes = {name: boxed(rule, low, high) for name, rule in fields.items() if isinstance(rule, ZBox)}
-        return dataclasses.replace(self, **boxes)  # type: ignore[arg-type]
-
-
-def boxed(rule: Rule, low: float | Tensor | None, high: float | Tensor | None) -> Rule:
-    """The rule, with these bounds if it is a box without bounds of its own."""
-    if not isinstance(rule, ZBox):
-        return rule
-    return ZBox(low if rule.low is None else rule.low, high if rule.high is None else rule.high, rule.stabilizer)
 
 
 COMPOSITES: Mapping[str, Composite] = {

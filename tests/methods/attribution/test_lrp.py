@@ -114,6 +114,15 @@ def test_without_bounds_the_box_rule_is_refused(subject):
         LRP(composite="epsilon-gamma-box")(subject, pl.Decision(pixels()))
 
 
+def test_the_bounds_of_the_input_are_no_box_for_a_later_layer():
+    digits = load("digits-cnn")
+    query = pl.Decision(torch.tensor(load_digits().images[:1] / 16).float()[:, None], target=3)
+    with pytest.raises(UsageError, match=r"'convolution2' needs the bounds of its own inputs"):
+        LRP(rules={"convolution2": ZBox()})(digits, query)
+    found = LRP(rules={"convolution2": ZBox(0.0, 5.0)})(digits, query)
+    assert found.converged.item()
+
+
 def test_batches_of_any_size_give_the_same_scores(subject):
     method, query = LRP(composite="epsilon-plus"), pl.Decision(pixels(5), target=[0, 1, 2, 3, 4], foil=9)
     whole = method(subject, query)

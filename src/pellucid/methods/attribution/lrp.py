@@ -16,7 +16,7 @@ from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.attributing import attribution
 from pellucid.engine.relevance import propagate
 from pellucid.engine.relevance_records import Relevance
-from pellucid.engine.rules import Composite, Rule, boxed, composite
+from pellucid.engine.rules import Rule, composite
 from pellucid.engine.tape import Tape
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
@@ -91,17 +91,16 @@ class LRP:
         point = inputs.value.detach().clone()
         with Tape(point, subject.module, constants=others) as tape:
             scores = subject.run(inputs.at(point), original=True).scores
-        rules, overrides = self._bounded(subject, inputs)
-        found = propagate(tape, scores, _seed(scores, target), rules, overrides, "" if at == "input" else at)
+        bounds = self._bounds(subject, inputs)
+        layer = "" if at == "input" else at
+        found = propagate(tape, scores, _seed(scores, target), composite(self.composite), self.rules, layer, bounds)
         tape.release()
         meter.count(backward=len(inputs))
         return found
 
-    def _bounded(self, subject: Subject, inputs: Inputs) -> tuple[Composite, dict[str, Rule]]:
+    def _bounds(self, subject: Subject, inputs: Inputs) -> tuple[Bound, Bound]:
         lowest, highest = subject.task.bounds(inputs) or (None, None)
-        low, high = lowest if self.low is None else self.low, highest if self.high is None else self.high
-        overrides = {place: boxed(rule, low, high) for place, rule in (self.rules or {}).items()}
-        return composite(self.composite).within(low, high), overrides
+        return lowest if self.low is None else self.low, highest if self.high is None else self.high
 
     def _attribution(
         self, subject: Subject, inputs: Inputs, query: Decision, target: Target, found: list[Relevance]
