@@ -167,6 +167,14 @@ def test_every_example_goes_its_own_way_whatever_its_neighbours_and_the_batch_si
         assert alone.quality["steps"] == together.quality["steps"][row]
 
 
+def test_a_target_per_example_is_a_question_per_example():
+    subject, inputs = pl.wrap(network(nn.ReLU)), rows(3)
+    together = IntegratedGradients()(subject, pl.Decision(inputs, target=[2, 0, 1]))
+    for row, target in enumerate([2, 0, 1]):
+        alone = IntegratedGradients()(subject, pl.Decision(inputs[row : row + 1], target=target))
+        assert torch.allclose(alone.scores[0], together.scores[row], atol=1e-12)
+
+
 def test_a_contrast_integrates_the_difference_of_two_scores():
     subject, inputs = pl.wrap(network(nn.GELU)), rows(3)
     method = IntegratedGradients(tolerance=1e-6)
