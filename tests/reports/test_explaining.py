@@ -112,3 +112,13 @@ def test_the_same_call_gives_the_same_page(subject, report):
 def test_the_default_panel_names_methods_of_the_catalogue(subject):
     known = {record["id"] for record in pl.catalogue()}
     assert {entry["method"] for entry in default_panel(subject)} <= known
+
+
+def test_relevance_in_the_panel_of_a_table_tells_its_columns_apart():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    subject = pl.wrap(net, pl.tasks.Tabular(["a", "b", "c"]), labels=("no", "yes"))
+    (first, *_) = default_panel(subject)
+    scores = pl.build(first)(subject, pl.Decision(torch.tensor([[1.0, -2.0, 3.0]]))).scores[0]
+    assert first["method"] == "lrp"
+    assert len(set(scores.tolist())) == 3

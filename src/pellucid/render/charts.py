@@ -73,12 +73,12 @@ def bar(share: float, colour: str = OKABE_ITO[0]) -> str:
 
 def signed_bar(value: float) -> str:
     """A bar to the left (against) or right (for) of zero, for a value in −1 … +1."""
-    length = min(1.0, abs(value)) * 60
-    start = 60 if value >= 0 else 60 - length
+    length = min(1.0, abs(value)) * 36
+    start = 36 if value >= 0 else 36 - length
     return (
-        "<svg aria-hidden='true' width='120' height='10'><rect width='120' height='10' fill='#eee'/>"
+        "<svg aria-hidden='true' width='72' height='10'><rect width='72' height='10' fill='#eee'/>"
         f"<rect x='{start:.1f}' width='{length:.1f}' height='10' fill='{signed_hex(1 if value >= 0 else -1)}'/>"
-        "<rect x='59.5' width='1' height='10' fill='#333'/></svg>"
+        "<rect x='35.5' width='1' height='10' fill='#333'/></svg>"
     )
 
 

@@ -21,7 +21,8 @@ border-bottom:2px solid #ddd;padding-bottom:.2rem}.pellucid h3{margin:.2rem 0 .3
 .pellucid figure{margin:.4rem 0}.pellucid figcaption,.pellucid .small{font-size:.86rem;color:#444}
 .pellucid table{border-collapse:collapse;font-size:.9rem;margin:.4rem 0}.pellucid th,.pellucid td{padding:.18rem .6rem;
 text-align:left;border-bottom:1px solid #e3e3e3;vertical-align:top}.pellucid td.n,.pellucid th.n{text-align:right;
-font-variant-numeric:tabular-nums}
+font-variant-numeric:tabular-nums;white-space:nowrap}.pellucid .card{min-width:0;overflow-x:auto}
+.pellucid .card tbody th{overflow-wrap:anywhere}.pellucid .card th,.pellucid .card td{padding:.18rem .35rem}
 
 .pellucid caption{text-align:left;padding-bottom:.2rem}.pellucid .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr));gap:1.1rem}
 .pellucid .card{border:1px solid #ccc;border-radius:6px;padding:.9rem 1rem;break-inside:avoid}

@@ -62,7 +62,8 @@ def explain(
 def default_panel(subject: Subject) -> list[dict[str, Any]]:
     """The panel's methods as plain data; on pictures with windows and samples that suit a first look."""
     if subject.task.modality is not Modality.IMAGE:
-        return [{"method": name} for name in _PANEL]
+        # The default composite's flat first layer is made for pixels: it cannot tell the inputs of a dense layer apart.
+        return [{"method": "lrp", "composite": "epsilon"}, *({"method": name} for name in _PANEL if name != "lrp")]
     size = getattr(subject.task, "size", (0, 0))
     window = max(1, round(min(size) / 7))
     return [

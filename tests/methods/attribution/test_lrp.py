@@ -286,3 +286,12 @@ def test_the_account_of_a_trained_network_closes(name):
     assert found.converged.all()
     assert abs(float(found.residual / found.value)) <= 1e-5
     assert {"bias", "stabiliser"} <= set(found.absorbed)
+
+
+def test_a_flat_first_layer_that_cannot_tell_columns_apart_says_so():
+    torch.manual_seed(0)
+    subject = pl.wrap(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double())
+    row = torch.tensor([[1.0, -2.0, 3.0]]).double()
+    flat, epsilon = (LRP(composite=name)(subject, pl.Decision(row)) for name in ("epsilon-plus-flat", "epsilon"))
+    assert any("same score" in note for note in flat.notes)
+    assert not any("same score" in note for note in epsilon.notes)

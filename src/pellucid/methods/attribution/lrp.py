@@ -143,6 +143,11 @@ def _notes(result: Attribution, found: list[Relevance]) -> tuple[str, ...]:
     assert result.reaching is not None
     if bool((result.reaching.abs() < _REACHING).any()):
         notes.append("Less than 5 % of the score arrives: the colours rank, but do not add up.")
+    flat = result.scores.flatten(1)
+    if flat.shape[1] > 1 and bool((flat == flat[:, :1]).all()):
+        notes.append(
+            "Every element has the same score: a flat first layer cannot tell them apart; ask composite='epsilon'."
+        )
     places = sorted({layer.place for part in found for layer in part.layers if layer.cancels})
     if places:
         notes.append(
