@@ -3,6 +3,7 @@
 import io
 import math
 import shlex
+from collections.abc import Sequence
 from html import escape
 
 from PIL import Image
@@ -24,6 +25,7 @@ from pellucid.render.fragments import (
 from pellucid.results.attribution import Attribution
 from pellucid.results.report import Report
 
+_RADIUS, _DOT = 88, 10
 _SCOPES = {
     "transparency": (150, 105),
     "translatability": (290, 105),
@@ -138,22 +140,32 @@ def _circles(scopes: list[list[str]]) -> str:
     for name, (x, y) in _SCOPES.items():
         anchor, outside = ("end", x - 60) if x < 220 else ("start", x + 60)
         parts.append(
-            f"<circle cx='{x}' cy='{y}' r='88' fill='#0072b2' fill-opacity='.09' stroke='#0072b2' stroke-opacity='.6'/>"
+            f"<circle cx='{x}' cy='{y}' r='{_RADIUS}' fill='#0072b2' fill-opacity='.09' stroke='#0072b2' stroke-opacity='.6'/>"
             f"<text x='{outside}' y='{y - 72 if y < 150 else y + 82}' text-anchor='{anchor}'>{name}</text>"
         )
+    placed: list[tuple[int, int]] = []
     for number, names in enumerate(scopes):
-        centres = [_SCOPES[name] for name in names]
-        angle = 2 * math.pi * number / max(len(scopes), 1)
-        across = sum(centre[0] for centre in centres) / len(centres) + 22 * math.cos(angle)
-        down = sum(centre[1] for centre in centres) / len(centres) + 22 * math.sin(angle)
+        across, down = place_of(names, placed)
+        placed.append((across, down))
         parts.append(
-            f"<circle cx='{across:.0f}' cy='{down:.0f}' r='10' fill='#d55e00'/><text x='{across:.0f}' y='{down + 4:.0f}' "
+            f"<circle cx='{across}' cy='{down}' r='10' fill='#d55e00'/><text x='{across}' y='{down + 4}' "
             f"text-anchor='middle' fill='white' font-weight='bold'>{number + 1}</text>"
         )
     return (
         "<svg role='img' aria-label='Four overlapping scopes of interpretability with the methods of this report as numbers' "
-        f"viewBox='0 0 440 300' width='440' font-family='system-ui, sans-serif' font-size='12'>{''.join(parts)}</svg>"
+        f"viewBox='-40 0 520 300' width='520' font-family='system-ui, sans-serif' font-size='12'>{''.join(parts)}</svg>"
     )
+
+
+def place_of(names: Sequence[str], placed: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Where a method's dot lies: inside the circles of its own scopes only, as far from their edges as the dots that
+    are there already allow."""
+
+    def room(spot: tuple[int, int]) -> float:
+        edges = [(_RADIUS - math.dist(spot, centre)) * (1 if name in names else -1) for name, centre in _SCOPES.items()]
+        return min([*edges, *(math.dist(spot, other) - 2 * _DOT for other in placed)])
+
+    return max(((x, y) for x in range(50, 391, 4) for y in range(10, 291, 4)), key=room)
 
 
 def _refused(report: Report) -> str:
