@@ -1,11 +1,12 @@
 """Sums per example, whatever the layout: which example of a batch a memory cell belongs to."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pellucid.engine.memory import Memory, Value
+from pellucid.engine.memory import Memory, Place, Value
 
 
 class Layout(NamedTuple):
@@ -26,13 +27,15 @@ class Axis(NamedTuple):
 class Examples:
     """The layout of every memory that depends on the point; None where examples do not stay apart."""
 
-    def __init__(self, batch: int, point: Value) -> None:
+    def __init__(self, batch: int, starts: Iterable[Value]) -> None:
         self.batch = batch
-        block = max(point.stride[0], 1)
-        self._layouts: dict[Memory, Layout | None] = {point.memory: Layout(block, -(point.offset // block) % batch)}
+        self._layouts: dict[Memory, Layout | None] = {}
+        for start in starts:
+            block = max(start.stride[0], 1)
+            self._layouts[start.memory] = Layout(block, -(start.offset // block) % batch)
         self._axes: dict[tuple[Memory, tuple[int, ...], tuple[int, ...], int], Axis | None] = {}
 
-    def axis(self, value: Value) -> Axis | None:
+    def axis(self, value: Value | Place) -> Axis | None:
         """The batch axis of a tensor, None if it has none that could be told."""
         key = (value.memory, *value.geometry)
         if key not in self._axes:
@@ -49,7 +52,7 @@ class Examples:
         if known != layout:
             self._layouts[output.memory] = None
 
-    def leads(self, value: Value) -> bool:
+    def leads(self, value: Value | Place) -> bool:
         """Whether the batch axis is the first or second one."""
         if self.batch == 1:
             return True
@@ -66,7 +69,7 @@ class Examples:
         numbers = (torch.arange(len(cells), device=cells.device) // layout.block + layout.shift) % self.batch
         return cells.new_zeros(self.batch, dtype=torch.float64).index_add_(0, numbers, cells.double())
 
-    def _find(self, value: Value) -> Axis | None:
+    def _find(self, value: Value | Place) -> Axis | None:
         layout = self._layouts.get(value.memory)
         if layout is None:
             return None
@@ -99,7 +102,7 @@ class Accounts:
         self._examples = examples
         self._parts: list[Tensor] = []
 
-    def open(self, amount: Tensor, value: Value) -> int | None:
+    def open(self, amount: Tensor, value: Value | Place) -> int | None:
         """A number for the sums of ``amount``, in the shape of ``value`` or of its first two axes.
 
         None where examples cannot be told apart.

@@ -4,7 +4,7 @@ Views share memory, in-place operations and slice assignments overwrite some of 
 of tensor objects gets all of these right with the same few lines, in any combination.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -89,6 +89,28 @@ class Value:
         return source.as_strided((self.memory.cells,), (1,), 0).clone()
 
 
+class Place(NamedTuple):
+    """Where a tensor lies, without the tensor: what a :class:`Value` says of its cells."""
+
+    memory: Memory
+    geometry: Geometry
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The shape of the tensor."""
+        return self.geometry[0]
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Its steps, in cells."""
+        return self.geometry[1]
+
+    @property
+    def offset(self) -> int:
+        """Its first cell."""
+        return self.geometry[2]
+
+
 class Ledger:
     """One number for every memory cell: what the operations walked back over so far have given to it.
 
@@ -98,7 +120,7 @@ class Ledger:
     def __init__(self) -> None:
         self._cells: dict[Memory, tuple[Geometry | None, Tensor, tuple[int, ...]]] = {}
 
-    def give(self, value: Value, amount: Tensor, notes: tuple[int, ...]) -> None:
+    def give(self, value: Value | Place, amount: Tensor, notes: tuple[int, ...]) -> None:
         """Add ``amount`` (in the shape of ``value``) to the cells of ``value``; a cell seen twice gets both."""
         memory, geometry = value.memory, value.geometry
         present = self._cells.get(memory)
@@ -132,6 +154,13 @@ class Ledger:
         taken = region.clone()
         region.zero_()
         return taken, ()
+
+    def look(self, place: Place) -> Tensor | None:
+        """What these cells hold; they keep it."""
+        present = self._cells.get(place.memory)
+        if present is None:
+            return None
+        return present[1] if present[0] == place.geometry else self._flat(place.memory).as_strided(*place.geometry)
 
     def rest(self) -> list[tuple[Memory, Tensor]]:
         """Every memory that holds something, as flat cells."""

@@ -5,14 +5,14 @@ cells, or to a named source that absorbs it. Where relevance reaches an operatio
 """
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable, UsageError, nearest
 from pellucid.engine.examples import Accounts
-from pellucid.engine.memory import Ledger, Memory, Value, overlapping
+from pellucid.engine.memory import Ledger, Memory, Place, Value, overlapping
 from pellucid.engine.relevance_operations import BIAS, CONSTANT, OPERATIONS, STABILIZER, ZERO, unanswerable
 from pellucid.engine.relevance_products import BatchNorm, Fold, Parametric
 from pellucid.engine.relevance_records import Relevance, Step
@@ -21,9 +21,10 @@ from pellucid.engine.relevance_survey import Survey
 from pellucid.engine.rules import Composite, Flat, Rule, WSquare, ZBox
 from pellucid.engine.tape import Call, Mark, Tape
 
-ELSEWHERE = "other paths"
+ELSEWHERE, UNCONDITIONED = "other paths", "other channels"
 
 Bound = float | Tensor | None
+Condition = Sequence[int] | Tensor
 
 
 def propagate(
@@ -34,6 +35,8 @@ def propagate(
     rules: Mapping[str, Rule] | None = None,
     at: str = "",
     bounds: tuple[Bound, Bound] = (None, None),
+    reading: Sequence[str] = (),
+    conditions: Mapping[str, Condition] | None = None,
 ) -> Relevance:
     """The relevance of the point (or of the output of the module call ``at``) for ``seed``, shaped like ``scores``.
 
@@ -41,9 +44,14 @@ def propagate(
     ``rules`` override the composite by place (``"block.3"``, ``"block.3#1"``, or a pattern such as ``"layer1.*"``).
     A batch norm that is folded into the convolution before it has the same relevance before and after it.
     ``bounds`` are the lowest and highest values that the point can take, broadcastable to it, for boxes that name none.
+
+    ``reading`` names further layers whose relevance is wanted from the same walk. ``conditions`` lets only a part of the
+    relevance at a layer's output go on, the rest is absorbed: channel numbers (of its second axis), or a mask that
+    broadcasts to the output (achtibat2023from).
     """
     with torch.inference_mode(False), torch.no_grad():
-        return Propagation(tape, scores, seed, composite, rules or {}, at, bounds).walk()
+        walk = Propagation(tape, scores, seed, composite, rules or {}, at, bounds)
+        return walk.walk(reading, conditions or {})
 
 
 class Propagation:
@@ -77,18 +85,33 @@ class Propagation:
         self._taken: tuple[Tensor | None, tuple[int, ...]] = (None, ())
         self._disproportionate: set[Memory] = set()
         self._scratch: dict[int, Tensor] = {}
-        self._stop = self._mark().position if at else 0
+        self._stop = self._mark(at).position if at else 0
         self._overrides = self._matched(rules)
         self._score = score.content
         seed = seed.detach().to(self.dtype)
         self._seeded = self._account(seed, score)
         self._ledger.give(score, seed, (self._seeded,))
 
-    def walk(self) -> Relevance:
+    def walk(self, reading: Sequence[str], conditions: Mapping[str, Condition]) -> Relevance:
         """Walk back to the point, or to the end of the module call that was asked for."""
-        for call in reversed(self.tape.calls[self._stop :]):
-            self._step(call)
+        stops = {name: self._mark(name) for name in (*conditions, *reading)}
+        early = next((name for name, mark in stops.items() if mark.position < self._stop), None)
+        if early is not None:
+            raise UsageError(f"layer {early!r} lies before {self.at!r}, where the walk ends; ask at the input")
+        read: dict[str, Tensor] = {}
+        for position in range(len(self.tape.calls), self._stop - 1, -1):
+            for name in (name for name, mark in stops.items() if mark.position == position):
+                place = stops[name].place
+                assert place is not None
+                if name in conditions:
+                    self._condition(name, place, conditions[name])
+                if name in reading:
+                    found = self._ledger.look(place)
+                    read[name] = torch.zeros(place.size, dtype=self.dtype) if found is None else found.cpu().clone()
+            if position > self._stop:
+                self._step(self.tape.calls[position - 1])
         scores = self._read()
+        others = self._read_others()
         remaining = self._remaining()
         totals = self._accounts.settled()
         absorbed: dict[str, Tensor] = {}
@@ -98,7 +121,8 @@ class Propagation:
         if bool(remaining.any()):
             source = ELSEWHERE if self.at else CONSTANT
             absorbed[source] = absorbed.get(source, torch.zeros_like(remaining)) + remaining
-        return Relevance(scores.cpu(), totals[self._seeded], absorbed, self._steps, totals, self.at)
+        absorbed |= others
+        return Relevance(scores.cpu(), totals[self._seeded], absorbed, self._steps, totals, self.at, read)
 
     # What operations use.
 
@@ -154,7 +178,7 @@ class Propagation:
         self._absorb_shares(shares, output, epsilon if positive else 0.0, bias)
         return shares
 
-    def give(self, value: Value, amount: Tensor) -> None:
+    def give(self, value: Value | Place, amount: Tensor) -> None:
         """Hand relevance to an input that depends on the point."""
         relevance, notes = self._taken
         accounts = notes if amount is relevance and notes else (self._account(amount, value),)
@@ -261,10 +285,10 @@ class Propagation:
         if bias is not None:
             self._absorbed(BIAS, shares * bias, output)
 
-    def _absorbed(self, source: str, amount: Tensor, output: Value) -> None:
+    def _absorbed(self, source: str, amount: Tensor, output: Value | Place) -> None:
         self._steps[-1].absorbed.setdefault(source, []).append(self._account(amount, output))
 
-    def _account(self, amount: Tensor, value: Value) -> int:
+    def _account(self, amount: Tensor, value: Value | Place) -> int:
         number = self._accounts.open(amount, value)
         if number is None:
             raise self._mixed(value.memory)
@@ -291,28 +315,51 @@ class Propagation:
                 found.setdefault(place, rules[pattern])
         return found
 
-    def _mark(self) -> Mark:
-        mark = self.tape.marks.get(self.at)
+    def _mark(self, name: str) -> Mark:
+        mark = self.tape.marks.get(name)
         if mark is None:
             raise UsageError(
-                f"no layer {self.at!r} was called; {nearest(self.at, [name for name in self.tape.marks if name])}"
+                f"no layer {name!r} was called; {nearest(name, [name for name in self.tape.marks if name])}"
             )
-        if mark.memory is None or mark.geometry is None:
-            raise NotAnswerable(
-                f"layer {self.at!r} returns no tensor that depends on the input; ask at a layer inside it"
-            )
+        if mark.place is None:
+            raise NotAnswerable(f"layer {name!r} returns no tensor that depends on the input; ask at a layer inside it")
         return mark
+
+    def _condition(self, name: str, place: Place, condition: Condition) -> None:
+        """Let only a part of the relevance at a layer's output go on."""
+        relevance, _ = self._ledger.take(*place)
+        if relevance is None:
+            return
+        if isinstance(condition, Tensor):
+            mask = condition.to(relevance).expand_as(relevance)
+        else:
+            channels = place.size[1] if len(place.size) > 1 else 0
+            outside = [number for number in condition if not 0 <= number < channels]
+            if outside:
+                raise UsageError(f"layer {name!r} has channels 0 to {channels - 1}, and no channel {outside[0]}")
+            mask = relevance.new_zeros(channels).index_fill_(0, torch.tensor(list(condition), dtype=torch.long), 1)
+            mask = mask.view(1, -1, *[1] * (relevance.ndim - 2)).expand_as(relevance)
+        step = Step(name, "condition", arriving=[self._account(relevance, place)])
+        self._steps.append(step)
+        self._taken = (None, ())
+        self._absorbed(UNCONDITIONED, relevance * (1 - mask), place)
+        self.give(place, relevance * mask)
 
     def _read(self) -> Tensor:
         """The relevance of the point or the layer; it leaves the ledger."""
-        memory, geometry = self.tape.start.memory, self.tape.start.geometry
-        if self.at:
-            mark = self._mark()
-            assert mark.memory is not None
-            assert mark.geometry is not None
-            memory, geometry = mark.memory, mark.geometry
-        scores, _ = self._ledger.take(memory, geometry)
-        return torch.zeros(geometry[0], dtype=self.dtype) if scores is None else scores.contiguous()
+        place = self._mark(self.at).place if self.at else Place(self.tape.start.memory, self.tape.start.geometry)
+        assert place is not None
+        scores, _ = self._ledger.take(*place)
+        return torch.zeros(place.size, dtype=self.dtype) if scores is None else scores.contiguous()
+
+    def _read_others(self) -> dict[str, Tensor]:
+        """What the model's other inputs received, summed per example; it leaves the ledger."""
+        found: dict[str, Tensor] = {}
+        for name, start in self.tape.starts.items():
+            amount, _ = self._ledger.take(start.memory, start.geometry)
+            if amount is not None:
+                found[name] = amount.reshape(len(amount), -1).sum(1, dtype=torch.float64).cpu()
+        return found
 
     def _remaining(self) -> Tensor:
         """What is left in the ledger: at constant cells, or on paths around the layer that was asked for."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OPERATIONS: dict[str, "Operation"] = {}
 
 CONSTANT, BIAS, SHIFT, STABILIZER, ZERO = "constant", "bias", "batch-norm shift", "stabiliser", "zero"
+SOFTMAX = "softmax"
 
 
 class Operation:

@@ -65,8 +65,9 @@ class Step:
 class Relevance:
     """``scores`` in the shape of the point (or of the layer ``at``), and where the rest of ``value`` ``[batch]`` went.
 
-    value = Σ scores + Σ absorbed + residual for each example. ``absorbed`` names its sources; each amount comes from its
-    own formula, none is a difference. Sums are float64, scores float32 (float64 where the model is); all on the CPU.
+    value = Σ scores + Σ absorbed + residual for each example. ``absorbed`` names its sources, the model's other inputs
+    among them; each amount comes from its own formula, none is a difference. ``read`` holds the relevance of further
+    layers. Sums are float64, scores float32 (float64 where the model is); all on the CPU.
     """
 
     scores: Tensor
@@ -75,6 +76,7 @@ class Relevance:
     steps: Sequence[Step]
     totals: Tensor
     at: str = ""
+    read: Mapping[str, Tensor] = field(default_factory=dict)
 
     @functools.cached_property
     def layers(self) -> tuple[LayerRelevance, ...]:

@@ -22,7 +22,7 @@ class Survey:
 
     def __init__(self, tape: Tape, dtype: torch.dtype) -> None:
         self._tape, self._dtype = tape, dtype
-        self.examples = Examples(len(tape.point), tape.start)
+        self.examples = Examples(len(tape.point), (tape.start, *tape.starts.values()))
         self._unweighted: set[int] = set()
         self._mixing: dict[Memory, Call] = {}
         self._look()
@@ -38,7 +38,8 @@ class Survey:
     def support(self, call: Call, source: Value) -> Tensor:
         """1 where an input of a product depends on the point, 0 where it is padding or another constant."""
         one = torch.ones((), dtype=self._dtype, device=self._tape.point.device)
-        if not self.is_first(call) or source.content is self._tape.start.content:
+        starts = (self._tape.start, *self._tape.starts.values())
+        if not self.is_first(call) or any(source.content is start.content for start in starts):
             return one.expand(source.size)
         return (self.replayed(call, source, one * _FAR) != self.replayed(call, source, one * -_FAR)).to(self._dtype)
 
@@ -47,6 +48,10 @@ class Survey:
         start = self._tape.start
         memories = {start.memory: start.flat().to(self._dtype)}
         memories[start.memory].as_strided(*start.geometry).copy_(point)
+        for other in self._tape.starts.values():
+            memories[other.memory] = other.flat().to(self._dtype)
+            if point.ndim == 0:
+                memories[other.memory].fill_(point)
 
         def substitute(value: Value) -> Tensor:
             if value.depends:
@@ -64,7 +69,8 @@ class Survey:
         return memories[source.memory].as_strided(*source.geometry)
 
     def _look(self) -> None:
-        unweighted, seen = {self._tape.start.memory}, {self._tape.start.memory}
+        unweighted = {start.memory for start in (self._tape.start, *self._tape.starts.values())}
+        seen = set(unweighted)
         for call in self._tape.calls:
             operation = OPERATIONS.get(call.name)
             before = operation is not None and all(value.memory in unweighted for value in call.inputs)

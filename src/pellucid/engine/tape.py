@@ -27,7 +27,7 @@ from pellucid.engine.dispatch import (
     tensors_of,
     traits,
 )
-from pellucid.engine.memory import Geometry, Memory, Value, overlapping
+from pellucid.engine.memory import Memory, Place, Value, overlapping
 
 # Through these the values of a tensor leave the sight of torch's dispatcher.
 _EXITS: dict[Any, str] = {
@@ -77,17 +77,19 @@ class Call:
 
 @dataclass(frozen=True)
 class Mark:
-    """The end of a module call: how many operations were on the tape, and the memory of its output if it is a tensor."""
+    """The end of a module call: how many operations were on the tape, and where its output lies if it is a tensor that
+    an operation seen so far has written."""
 
     position: int
-    memory: Memory | None = None
-    geometry: Geometry | None = None
+    place: Place | None = None
 
 
 @dataclass(eq=False)
 class Tape:
     """Records what is computed from ``point`` inside a ``with`` block; nothing stays behind, also after an error.
 
+    ``others`` are further inputs of the model by name, such as the initial state of a recurrent net: what is computed from
+    them is on the tape as well.
     ``module`` names the places of operations and lends its parameters, buffers and tensor attributes. With a module, any
     other floating-point tensor must be among ``constants``, or a global or enclosing variable of the running code.
     ``calls`` are the records, ``marks`` the ends of module calls by path (``"block.3"``, its second call ``"block.3#1"``).
@@ -96,18 +98,23 @@ class Tape:
     point: Tensor
     module: nn.Module | None = None
     constants: Iterable[Tensor] = ()
+    others: Mapping[str, Tensor] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     marks: dict[str, Mark] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.point.is_floating_point() or self.point.ndim == 0:
-            raise UsageError("the point must be a floating-point tensor with a batch axis")
-        if overlapping((tuple(self.point.shape), self.point.stride(), 0)):
-            raise UsageError("the point repeats memory cells (an expanded tensor); give a clone of it")
+        for name, tensor in {"the point": self.point, **self.others}.items():
+            if not tensor.is_floating_point() or tensor.ndim == 0:
+                raise UsageError(f"{name} must be a floating-point tensor with a batch axis")
+            if overlapping((tuple(tensor.shape), tensor.stride(), 0)):
+                raise UsageError(f"{name} repeats memory cells (an expanded tensor); give a clone of it")
         self._memories: dict[int, Memory] = {}
         self._places: list[str] = []
         self._busy = False
         self.start = Value(self.point, self._register(self.point, depends=True))
+        self.starts = {
+            name: Value(tensor, self._register(tensor, depends=True)) for name, tensor in self.others.items()
+        }
 
     def __enter__(self) -> "Tape":
         if self.calls or self.marks:
@@ -178,7 +185,8 @@ class Tape:
 
     def _keep_geometry(self, tensor: Tensor) -> None:
         """Give the records a tensor object of their own, because this one is about to change its shape."""
-        for value in (self.start, *(value for call in self.calls for value in (*call.values, *call.outputs))):
+        recorded = [value for call in self.calls for value in (*call.values, *call.outputs)]
+        for value in (self.start, *self.starts.values(), *recorded):
             if value is not None and value.live is tensor:
                 value.live = tensor.detach()
 
@@ -295,11 +303,9 @@ class Tape:
             if isinstance(output, Tensor):
                 with torch._C.DisableTorchFunction():
                     memory = self._memories.get(address(output))
-                    mark = Mark(
-                        len(self.calls),
-                        memory,
-                        (tuple(output.shape), output.stride(), output.storage_offset()),  # type: ignore[arg-type]
-                    )
+                    if memory is not None:
+                        geometry: Any = (tuple(output.shape), output.stride(), output.storage_offset())
+                        mark = Mark(len(self.calls), Place(memory, geometry))
             self.marks[self._places.pop()] = mark
 
         try:

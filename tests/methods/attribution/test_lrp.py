@@ -16,7 +16,6 @@ from pellucid.engine.rules import COMPOSITES, Epsilon, Gamma, ZBox, ZPlus
 from pellucid.methods import LRP
 from pellucid.models.efficientnet_lite import VARIANTS
 from pellucid.subjects.loading import load
-from pellucid.tasks.tensor import TensorTask
 
 
 def pixels(batch=2, side=32, dtype=torch.float64):
@@ -163,7 +162,7 @@ def test_a_position_of_an_answer_can_be_explained():
     assert found.scores[:, :, 3:].abs().min() > 0
 
 
-def test_other_inputs_than_the_point_are_constants_that_absorb():
+def test_other_inputs_than_the_point_are_named_by_what_they_received():
     class Two(nn.Module):
         def __init__(self):
             super().__init__()
@@ -176,7 +175,7 @@ def test_other_inputs_than_the_point_are_constants_that_absorb():
     inputs = {"point": torch.rand(2, 3, dtype=torch.float64), "other": torch.rand(2, 2, dtype=torch.float64)}
     found = LRP(composite="epsilon")(pl.wrap(network), pl.Decision(inputs, target=0))
     beside = (inputs["other"] @ network.two.weight.detach().T)[:, 0]
-    torch.testing.assert_close(found.absorbed["constant"], beside, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.absorbed["other"], beside, rtol=1e-4, atol=1e-6)
     assert found.converged.all()
 
 
@@ -213,16 +212,52 @@ def test_an_account_that_does_not_close_has_not_converged(monkeypatch):
     assert found.residual.abs().min() > 0
 
 
-@pytest.mark.parametrize("of", ["probability", "log-probability", "loss", Unit(layer="conv1", index=0)])
-def test_what_is_no_score_is_refused(of, subject):
-    with pytest.raises(NotAnswerable, match="scores before the softmax"):
-        LRP()(subject, pl.Decision(pixels(1), of=of))
+@pytest.fixture(scope="module")
+def homogeneous():
+    """Rectifiers without biases, on which LRP-0 is input times gradient whatever is explained."""
+    return seeded(lambda: nn.Sequential(nn.Linear(6, 9, bias=False), nn.ReLU(), nn.Linear(9, 4, bias=False)), 3)
 
 
-def test_probabilities_are_refused():
-    network = nn.Sequential(nn.Linear(3, 2), nn.Softmax(1)).double()
-    with pytest.raises(NotAnswerable, match="scores before the softmax"):
-        LRP()(pl.wrap(network, TensorTask(output="probabilities")), pl.Decision(torch.rand(1, 3).double()))
+@pytest.mark.parametrize("foil", [None, 2])
+@pytest.mark.parametrize("of", ["probability", "log-probability", "loss"])
+def test_what_comes_after_the_softmax_is_explained_from_the_scores_before_it(of, foil, homogeneous):
+    rows, rules = torch.randn(3, 6, dtype=torch.float64), {"*": Epsilon(1e-14)}
+    subject, question = pl.wrap(homogeneous), pl.Decision(rows, target=1, foil=foil, of=of)
+    found = LRP(composite="epsilon", rules=rules)(subject, question)
+    expected = pl.methods.InputXGradient()(subject, question)
+    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.value, expected.value, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.scores.sum(1) + found.absorbed["softmax"], found.value, rtol=1e-9, atol=1e-9)
+
+
+def test_a_unit_is_explained_like_a_score(homogeneous):
+    rows, unit = torch.randn(3, 6, dtype=torch.float64), Unit(layer="1", index=4)
+    found = LRP(composite="epsilon", rules={"*": Epsilon(1e-14)})(pl.wrap(homogeneous), pl.Decision(rows, of=unit))
+    expected = pl.methods.InputXGradient()(pl.wrap(homogeneous), pl.Decision(rows, of=unit))
+    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.scores.sum(1), found.value, rtol=1e-9, atol=1e-9)
+
+
+def test_the_maps_of_all_channels_of_a_layer_add_up_to_the_plain_map(subject):
+    decision, parts = pl.Decision(pixels(), target=1), ([0, 3], [1, 2, 4, 5], [6, 7])
+    conditioned = [LRP(composite="epsilon-plus", conditions={"conv1": part})(subject, decision) for part in parts]
+    whole = LRP(composite="epsilon-plus")(subject, decision)
+    torch.testing.assert_close(sum(found.scores for found in conditioned), whole.scores, rtol=1e-9, atol=1e-9)
+    for found in conditioned:
+        assert found.converged.all()
+        assert (found.absorbed["other channels"] != 0).all()
+
+
+def test_a_condition_may_be_a_mask(subject):
+    decision = pl.Decision(pixels(), target=1)
+    mask = torch.zeros(1, 8, 1, 1).index_fill_(1, torch.tensor([2, 5]), 1)
+    by_mask, by_number = (LRP(conditions={"conv1": part})(subject, decision) for part in (mask.bool(), [2, 5]))
+    assert torch.equal(by_mask.scores, by_number.scores)
+
+
+def test_a_condition_on_a_channel_that_there_is_not_is_refused(subject):
+    with pytest.raises(UsageError, match="channels 0 to 7, and no channel 8"):
+        LRP(conditions={"conv1": [8]})(subject, pl.Decision(pixels()))
 
 
 def test_an_operation_without_a_rule_is_refused_by_its_name_and_place():
