@@ -114,6 +114,44 @@ def test_a_replacement_is_not_written_into_by_what_follows():
     assert gradient.tolist() == [[0.0, 1.0]]
 
 
+def test_rows_that_take_the_place_of_one_example_run_from_their_layer_on(network):
+    subject = pl.wrap(network)
+    one = subject.prepare(PIXELS[:1])
+    features = torch.randn(7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    with meter.metered() as passes:
+        found = subject.run(one, replace={"relu#1": features}).scores
+    torch.testing.assert_close(found, copy.deepcopy(network).eval().head(features).detach())
+    assert passes.evaluations() == {"F": 7, "B": 0}
+    with pytest.raises(SubjectFailed, match="7 rows for 5 examples"):
+        subject.run(subject.prepare(PIXELS), replace={"relu#1": features})
+
+
+def test_a_graph_from_a_layer_on_reaches_down_to_it_and_no_further(network):
+    subject, before = pl.wrap(network), traces(network)
+    pixels = PIXELS.clone().requires_grad_()
+    run = subject.run(subject.prepare(PIXELS).at(pixels), capture=["stem"], differentiable="relu#1")
+    start = run.activations["relu#1"]
+    assert not run.activations["stem"].requires_grad
+    assert start.is_leaf
+    (gradient,) = torch.autograd.grad(run.scores[:, 1].sum(), start)
+    torch.testing.assert_close(gradient, network.head.weight[1].detach().expand(5, 4))
+    torch.testing.assert_close(run.scores.detach(), plain(network), rtol=0, atol=1e-12)
+    assert torch.is_grad_enabled()
+    assert traces(network) == before
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_what_was_recorded_before_a_pass_is_recorded_after_it_whatever_happens(network, enabled):
+    subject = pl.wrap(network)
+    with torch.set_grad_enabled(enabled):
+        subject.run(subject.prepare(PIXELS), differentiable="relu")
+        assert torch.is_grad_enabled() is enabled
+        network.failing = True
+        with pytest.raises(SubjectFailed):
+            subject.run(subject.prepare(PIXELS), differentiable="relu")
+        assert torch.is_grad_enabled() is enabled
+
+
 class Centres(nn.Module):
     """Writes into its own input."""
 
@@ -235,6 +273,13 @@ def test_layers_come_in_the_order_of_their_first_call(network):
         ("head", 1),
     ]
     assert layers[0].shape == (4, 6, 6)
+
+
+def test_layers_have_the_shapes_of_the_inputs_that_are_named(network):
+    subject = pl.wrap(network)
+    assert {layer.shape for layer in subject.layers()} == {None}
+    layers = subject.layers(subject.prepare(PIXELS[:, :, :4]))
+    assert [layer.shape for layer in layers] == [(4, 4, 6), (4, 4, 6), (4, 4, 6), (4,), (3,)]
 
 
 def test_structure_is_read_from_the_modules(network):

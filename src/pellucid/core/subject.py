@@ -194,18 +194,20 @@ class Subject(Protocol):
         *,
         capture: Sequence[str] = (),
         replace: Mapping[str, Tensor] | None = None,
-        differentiable: bool = False,
+        differentiable: bool | str = False,
         original: bool = False,
     ) -> Run:
         """One pass over prepared inputs.
 
-        ``capture`` and ``replace`` name layers (``"block.3"``, its second call ``"block.3#1"``). With
-        ``differentiable`` the scores carry a graph back to the tensors. ``original`` forbids the private prepared copy
-        of the model, for callers that watch the model's own modules.
+        ``capture`` and ``replace`` name layers (``"block.3"``, its second call ``"block.3#1"``). A replacement for one
+        example may have many rows: what lies below the layer is then computed once for all of them. With
+        ``differentiable`` the scores carry a graph back to the tensors; where it names a layer, back to that layer's
+        activation only, which is captured, and nothing below is recorded. ``original`` forbids the private prepared
+        copy of the model, for callers that watch the model's own modules.
         """
 
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers in the order of their first call."""
+    def layers(self, inputs: Inputs | None = None) -> tuple[Layer, ...]:
+        """The layers in the order in which they first return, with their shapes for ``inputs`` (the task's example)."""
 
     def batch_size(self, inputs: Inputs) -> int:
         """How many examples at a time respect the byte budget."""

@@ -42,8 +42,7 @@ def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replac
             point = replaced.detach().clone().requires_grad_()
             run = subject.run(inputs, capture=target.capture, replace={at: point}, differentiable=True)
         else:
-            entry = inputs.at(inputs.value.detach().clone().requires_grad_())
-            run = subject.run(entry, capture=(*target.capture, at), differentiable=True)
+            run = subject.run(inputs, capture=target.capture, differentiable=at)
             point = run.activations[at]
         values = target(run)
         if not values.requires_grad:
@@ -52,9 +51,10 @@ def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replac
     meter.count(backward=len(inputs))
     if gradient is None:
         raise NotAnswerable(f"the score of {subject.name} does not depend on {at!r}")
-    return Gradients(values.detach().cpu(), _settled(gradient), _settled(point))
+    return Gradients(values.detach().cpu(), settled(gradient), settled(point))
 
 
-def _settled(tensor: Tensor) -> Tensor:
+def settled(tensor: Tensor) -> Tensor:
+    """Without a graph, on the CPU, at least in single precision."""
     tensor = tensor.detach().cpu()
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

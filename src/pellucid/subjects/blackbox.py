@@ -71,7 +71,7 @@ class BlackBox(abc.ABC):
         *,
         capture: Sequence[str] = (),
         replace: Mapping[str, Tensor] | None = None,
-        differentiable: bool = False,
+        differentiable: bool | str = False,
         original: bool = False,
     ) -> Run:
         layers = [*capture, *(replace or {})]
@@ -90,7 +90,7 @@ class BlackBox(abc.ABC):
             raise failure(self.name, inputs.tensors, error) from error
         return Run(settled(checked(as_tensor(answer, self.name), self.name, len(inputs))))
 
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self, inputs: Inputs | None = None) -> tuple[Layer, ...]:
         return ()
 
     def batch_size(self, inputs: Inputs) -> int:

@@ -90,25 +90,28 @@ class TorchSubject:
         *,
         capture: Sequence[str] = (),
         replace: Mapping[str, Tensor] | None = None,
-        differentiable: bool = False,
+        differentiable: bool | str = False,
         original: bool = False,
     ) -> Run:
         tensors = {name: self._placed(tensor) for name, tensor in inputs.tensors.items()}
+        replace = replace or {}
+        capture = (*capture, differentiable) if isinstance(differentiable, str) else capture
         watched = bool(capture or replace)
         module = self._module if differentiable or original or watched else self._fast(tensors)
-        meter.count(forward=len(inputs))
+        rows = _rows(inputs, replace)
+        meter.count(forward=rows)
         with (
             _evaluating(module),
-            self._hooks(capture, replace or {}, differentiable) as captured,
-            torch.set_grad_enabled(differentiable),
+            torch.set_grad_enabled(differentiable is True),
+            self._hooks(capture, replace, differentiable) as captured,
         ):
-            scores = self._call(module, tensors)
+            scores = self._call(module, tensors, rows)
         missing = [name for name in capture if name not in captured]
         if missing:
             raise UsageError(f"layer {missing[0]!r} is not called in this pass, so it cannot be captured")
         return Run(scores if differentiable else settled(scores), captured)
 
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self, inputs: Inputs | None = None) -> tuple[Layer, ...]:
         shapes: dict[str, tuple[int, ...]] = {}
         calls: Counter[str] = Counter()
 
@@ -117,7 +120,7 @@ class TorchSubject:
             if isinstance(output, Tensor):
                 shapes.setdefault(name, tuple(output.shape[1:]))
 
-        example = self.task.example()
+        example = self.task.example() if inputs is None else inputs
         kinds = {name: type(module).__name__ for name, module in self._module.named_modules() if name}
         if example is None:
             return tuple(Layer(name, kind, None, 0) for name, kind in kinds.items())
@@ -135,14 +138,15 @@ class TorchSubject:
             self._sizes[shape] = self._bytes_per_example(inputs.rows(slice(0, 1)))
         return examples_within_budget(*self._sizes[shape])
 
-    def _call(self, module: nn.Module, tensors: Mapping[str, Tensor]) -> Tensor:
+    def _call(self, module: nn.Module, tensors: Mapping[str, Tensor], rows: int | None = None) -> Tensor:
         try:
             answer = module(next(iter(tensors.values()))) if len(tensors) == 1 else module(**tensors)
         except PellucidError:
             raise
         except Exception as error:
             raise failure(self.name, tensors, error) from error
-        return checked(picked(answer, self._output, self.name), self.name, len(next(iter(tensors.values()))))
+        expected = len(next(iter(tensors.values()))) if rows is None else rows
+        return checked(picked(answer, self._output, self.name), self.name, expected)
 
     def _placed(self, tensor: Tensor) -> Tensor:
         kind = self.dtype if tensor.is_floating_point() else tensor.dtype
@@ -159,7 +163,7 @@ class TorchSubject:
 
     @contextlib.contextmanager
     def _hooks(
-        self, capture: Sequence[str], replace: Mapping[str, Tensor], differentiable: bool
+        self, capture: Sequence[str], replace: Mapping[str, Tensor], differentiable: bool | str
     ) -> Iterator[dict[str, Tensor]]:
         captured: dict[str, Tensor] = {}
         calls: Counter[str] = Counter()
@@ -180,6 +184,10 @@ class TorchSubject:
                 raise UsageError(
                     f"layer {call!r} returns a {type(output).__name__}, not a tensor; ask at a layer inside it"
                 )
+            if call == differentiable:
+                torch.set_grad_enabled(True)  # until the pass ends
+                captured[call] = output.detach().clone().requires_grad_()
+                return captured[call].clone()
             # What runs on is a copy, so that a later in-place operation cannot change what was captured.
             captured[call] = output if differentiable else output.detach().clone()
             return output.clone() if differentiable else None
@@ -219,6 +227,13 @@ class TorchSubject:
 
     def _state(self) -> tuple[Any, ...]:
         return tuple((tensor.data_ptr(), tensor._version) for tensor in self._tensors())
+
+
+def _rows(inputs: Inputs, replace: Mapping[str, Tensor]) -> int:
+    """How many rows a pass answers: those of the inputs, or those that take the place of one example at a layer."""
+    if len(inputs) > 1:
+        return len(inputs)
+    return max([1, *(len(tensor) for tensor in replace.values() if isinstance(tensor, Tensor))])
 
 
 @contextlib.contextmanager
