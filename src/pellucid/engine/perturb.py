@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.errors import UsageError, nearest
+from pellucid.core.spec import Modality
 from pellucid.core.subject import Features, Inputs, Subject
 
 Baseline = Union[str, float, Tensor]
@@ -57,6 +58,16 @@ def grouping(subject: Subject, inputs: Inputs, wanted: Grouping, number: int | N
     if len(segments) == 1:
         segments = segments.expand(len(point), *segments.shape[1:])
     return Features("groups", torch.stack([_compact(example) for example in segments]))
+
+
+def position_axes(subject: Subject, inputs: Inputs) -> tuple[int, ...]:
+    """The axes of the point along which positions lie: rows and columns, words, columns of a table."""
+    match subject.task.modality:
+        case Modality.IMAGE:
+            return (2, 3)
+        case Modality.TEXT | Modality.SEQUENCE | Modality.TABULAR:
+            return (1,)
+    return tuple(range(2, inputs.value.ndim)) if inputs.value.ndim > 2 else (1,)
 
 
 def blended(point: Tensor, baseline: Tensor, segments: Tensor, keep: Tensor) -> Tensor:

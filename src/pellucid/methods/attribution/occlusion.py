@@ -14,7 +14,7 @@ from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, 
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import attribution, readable_features
 from pellucid.engine.batching import evaluate
-from pellucid.engine.perturb import Baseline, baseline_value
+from pellucid.engine.perturb import Baseline, baseline_value, position_axes
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
 
@@ -55,7 +55,7 @@ class Occlusion:
         inputs = subject.prepare(query.inputs)
         target = resolve(subject, inputs, query)
         cover = baseline_value(subject, inputs, subject.task.baselines()[0] if self.baseline is None else self.baseline)
-        axes = _position_axes(subject, inputs)
+        axes = position_axes(subject, inputs)
         sizes = tuple(inputs.value.shape[axis] for axis in axes)
         window = _extent(self.window, sizes, _default_window(subject, sizes), "window")
         stride = _extent(self.stride, sizes, tuple(max(1, side // 2) for side in window), "stride")
@@ -81,16 +81,6 @@ def _once_per_position(subject: Subject, inputs: Inputs, axes: tuple[int, ...]) 
         if axis not in axes:
             segments.narrow(axis, 1, segments.shape[axis] - 1).fill_(-1)
     return dataclasses.replace(features, segments=segments)
-
-
-def _position_axes(subject: Subject, inputs: Inputs) -> tuple[int, ...]:
-    dimensions = inputs.value.ndim
-    match subject.task.modality:
-        case Modality.IMAGE:
-            return (2, 3)
-        case Modality.TEXT | Modality.SEQUENCE | Modality.TABULAR:
-            return (1,)
-    return tuple(range(2, dimensions)) if dimensions > 2 else (1,)
 
 
 def _default_window(subject: Subject, sizes: tuple[int, ...]) -> tuple[int, ...]:
