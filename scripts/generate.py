@@ -119,12 +119,18 @@ def _fields(fields: Sequence[Record]) -> str:
         (
             f"`{field['name']}`",
             _taken(field),
-            "required" if field["required"] else f"`{field['default']}`",
+            "required" if field["required"] else f"`{_default(field)}`",
             field["help"],
         )
         for field in fields
     ]
     return _table(("field", "takes", "default", "what it does"), rows)
+
+
+def _default(field: Record) -> Any:
+    """The default of a field; a method by its id."""
+    default = field["default"]
+    return default["method"] if isinstance(default, dict) and "method" in default else default
 
 
 def _taken(field: Record) -> str:

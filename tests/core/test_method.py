@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 import pellucid as pl
 from pellucid.core import meter
+from pellucid.core.annotations import Data
 from pellucid.core.content import digest
 from pellucid.core.errors import BadInput, NotAnswerable, SubjectFailed, UsageError
-from pellucid.core.method import METHODS, Method, discover, fields_of, method, query_type, result_type, why_not
+from pellucid.core.method import METHODS, Answers, Method, discover, fields_of, method, query_type, result_type, why_not
 from pellucid.core.query import Decision, Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, Structure, View
 from pellucid.core.subject import Features, Subject
+from pellucid.methods import LRP, Lime
+from pellucid.metrics import RegionPerturbation
 from pellucid.results.attribution import Attribution
 
 
@@ -129,6 +132,58 @@ def test_fields_as_plain_data_name_nested_methods(registered):
     assert told["inner"]["method"] == "constant"
     assert told["inner"]["height"] == 3.0
     assert told["window"] is None
+
+
+@pytest.fixture
+def nesting(registered):
+    """A method that holds another one, and data."""
+
+    @method
+    class Nesting:
+        """Asks another method."""
+
+        spec: ClassVar = spec_of(id="nesting", modalities={Modality.IMAGE, Modality.TENSOR})
+        inner: Annotated[Method, Answers(Decision, Attribution), "what is asked"] = registered(
+            needs={Access.GRADIENTS}, modalities={Modality.TENSOR, Modality.TEXT}
+        )()
+        other: Annotated[Method, Answers(Decision, Attribution)] | None = None
+        rows: Annotated[Tensor | tuple | str | None, Data(), "examples"] = None
+
+        def __call__(self, subject: Subject, query: Decision) -> Attribution:
+            return self.inner(subject, query)
+
+    return Nesting
+
+
+def test_a_method_needs_what_the_methods_in_its_fields_need(nesting, subject):
+    assert nesting.spec.needs == {Access.OUTPUTS, Access.GRADIENTS}
+    assert nesting.spec.modalities == {Modality.TENSOR}
+    assert nesting(inner=Lime()).spec.needs == {Access.OUTPUTS}
+    assert nesting(inner=Lime()).spec.modalities == {Modality.IMAGE, Modality.TENSOR}
+    assert nesting(inner=Lime(), other=LRP()).spec.needs == {Access.OUTPUTS} | LRP.spec.needs
+    closed = pl.wrap(lambda batch: batch, name="closed")
+    assert why_not(nesting(inner=Lime()), closed) is None
+    with pytest.raises(NotAnswerable, match="nesting on closed: nesting needs gradients; .* Ask: occlusion, lime"):
+        nesting()(closed, Decision(ROWS))
+    assert nesting()(subject, Decision(ROWS)).provenance.fields["inner"]["method"] == "constant"
+
+
+@pytest.mark.parametrize("field", ["inner", "other"])
+@pytest.mark.parametrize("held", [Lime, RegionPerturbation(), RegionPerturbation], ids=["class", "metric", "both"])
+def test_a_held_method_must_answer_what_it_will_be_asked(nesting, field, held):
+    with pytest.raises(UsageError, match=rf"nesting\({field}=…\) got .*a method that answers a Decision with an Attr"):
+        nesting(**{field: held})
+
+
+def test_of_data_an_answer_keeps_the_digest_only(nesting, subject, tmp_path):
+    rows = torch.tensor([[4.0, 5.0, 6.0]])
+    told = [
+        nesting(rows=data)(subject, Decision(ROWS)).provenance.fields["rows"] for data in (rows, (1, b"x"), "a", None)
+    ]
+    assert told[0] == f"data with the digest {digest(rows)}"
+    assert told[1].startswith("data with the digest ")
+    assert told[2:] == ["a", None]
+    assert nesting(rows=rows) != nesting(rows=rows + 1)
 
 
 def test_query_and_result_are_read_from_the_call(registered):

@@ -18,21 +18,40 @@ _BOUNDS = (
 )
 
 
+class Requirement(annotated_types.BaseMetadata):
+    """Part of an annotation: what a value must meet beyond its type."""
+
+    def unmet(self, value: Any) -> str | None:
+        """What the field takes instead, or None where the value meets the requirement."""
+        raise NotImplementedError
+
+
+class Data(annotated_types.BaseMetadata):
+    """Part of an annotation: the field holds data, not a setting. Answers keep the digest of it, never the content."""
+
+
 def check_value(what: str, value: Any, hint: Any) -> None:
     """Raise ``UsageError`` where a value does not fit its annotation or the bounds in it."""
     bounds: tuple[Any, ...] = ()
     if get_origin(hint) is typing.Annotated:
         hint, *extras = get_args(hint)
         bounds = tuple(extras)
-    if not _fits(value, hint):
+    fitting = [option for option in _options(hint) if _fits(value, option)]
+    if not fitting:
         options = _options(hint)
         choices = [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
         if choices and isinstance(value, str):
             raise UsageError(f"{what} got {value!r}: {nearest(value, map(str, choices))}")
         names = " or ".join(_name(option) for option in options)
         raise UsageError(f"{what} got {value!r} ({type(value).__name__}); it takes {names}")
+    for option in fitting:
+        bounds += get_args(option)[1:] if get_origin(option) is typing.Annotated else ()
     for bound in bounds:
-        if isinstance(bound, annotated_types.BaseMetadata) and isinstance(value, int | float):
+        if isinstance(bound, Requirement):
+            wanted = bound.unmet(value)
+            if wanted is not None:
+                raise UsageError(f"{what} got {value!r}; it takes {wanted}")
+        elif isinstance(bound, annotated_types.BaseMetadata) and isinstance(value, int | float):
             _check_bound(what, value, bound)
 
 
@@ -79,6 +98,8 @@ def _elements_fit(values: tuple[Any, ...], hints: tuple[Any, ...]) -> bool:
 def _name(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(repr(choice) for choice in get_args(hint))
+    if get_origin(hint) is typing.Annotated:
+        return _name(get_args(hint)[0])
     if get_origin(hint) is not None:
         return str(hint).replace("typing.", "")
     return getattr(hint, "__name__", str(hint))

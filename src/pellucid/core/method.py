@@ -5,12 +5,12 @@ import functools
 import importlib
 import pkgutil
 import time
-from typing import Any, Protocol, TypeVar, dataclass_transform, get_type_hints, runtime_checkable
+from typing import Any, Protocol, TypeVar, dataclass_transform, get_args, get_type_hints, runtime_checkable
 
 import torch
 
 from pellucid.core import meter
-from pellucid.core.annotations import check_value
+from pellucid.core.annotations import Data, Requirement, check_value
 from pellucid.core.content import by_content, digest
 from pellucid.core.errors import NotAnswerable, PellucidError, UsageError
 from pellucid.core.provenance import Provenance
@@ -35,10 +35,15 @@ class Method(Protocol):
 
 @dataclass_transform(frozen_default=True)
 def method(cls: type[T]) -> type[T]:
-    """Register a method: freeze it, check its fields, compare it by content, and wrap its call with the contract."""
+    """Register a method: freeze it, check its fields, compare it by content, and wrap its call with the contract.
+
+    Methods may hold others in their fields. ``spec`` then tells what they need together: on the class with the fields'
+    defaults, on an instance with what it holds.
+    """
     _check_fields_on_creation(cls)  # before the dataclass is made, which looks for __post_init__ once
     cls = by_content(dataclasses.dataclass(frozen=True, eq=False)(cls))
     spec: Spec = cls.spec  # type: ignore[attr-defined]
+    cls.spec = _with_nested(spec, cls)  # type: ignore[attr-defined]
     if spec.id in METHODS and METHODS[spec.id].__qualname__ != cls.__qualname__:
         raise UsageError(f"two methods are called {spec.id!r}")
     cls.__call__ = _contract(cls.__call__)  # type: ignore[operator, method-assign]
@@ -65,9 +70,42 @@ def result_type(cls: type) -> type:
     return _signature(cls)["return"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Answers(Requirement):
+    """Part of a field's annotation: the method that it holds must answer this query with this result."""
+
+    query: type
+    result: type
+
+    def unmet(self, value: Any) -> str | None:
+        cls = type(value)
+        fits = cls in METHODS.values() and query_type(cls) is self.query and issubclass(result_type(cls), self.result)
+        if value is None or fits:
+            return None
+        return f"a method that answers a {self.query.__name__} with an {self.result.__name__}"
+
+
+def nested_methods(method: Any) -> tuple[Method, ...]:
+    """The methods that a method holds in its fields; of a class, those that are its fields' defaults."""
+    values = (getattr(method, field.name, None) for field in dataclasses.fields(method))
+    return tuple(value for value in values if isinstance(value, Method) and not isinstance(value, type))
+
+
 def fields_of(method: Any) -> dict[str, Any]:
-    """The hyper-parameters of a method as plain data; nested methods and rules by their own fields."""
-    return {f.name: _plain(getattr(method, f.name)) for f in dataclasses.fields(method)}
+    """The hyper-parameters of a method as plain data; nested methods and rules by their own fields, data by digest."""
+    data = _data_fields(type(method))
+    values = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
+    return {name: _told(value) if name in data else _plain(value) for name, value in values.items()}
+
+
+@functools.cache
+def _data_fields(cls: type) -> frozenset[str]:
+    hints = get_type_hints(cls, include_extras=True)
+    return frozenset(name for name, hint in hints.items() if any(isinstance(extra, Data) for extra in get_args(hint)))
+
+
+def _told(data: Any) -> Any:
+    return data if data is None or isinstance(data, str) else f"data with the digest {digest(data)}"
 
 
 def _plain(value: Any) -> Any:
@@ -168,14 +206,26 @@ def _check_applicable(method: Any, subject: Subject, query: Any) -> None:
         raise NotAnswerable(f"{spec.id} on {subject.name}: this subject has no layers to read; ask at the input")
 
 
+def _with_nested(spec: Spec, method: Any) -> Spec:
+    nested = [held.spec for held in nested_methods(method)]
+    return dataclasses.replace(
+        spec,
+        needs=frozenset(spec.needs).union(*(held.needs for held in nested)),
+        modalities=frozenset(spec.modalities).intersection(*(held.modalities for held in nested)),
+    )
+
+
 def _check_fields_on_creation(cls: type) -> None:
     hints: dict[str, Any] = {}
+    alone: Spec = cls.spec  # type: ignore[attr-defined]
 
     def check(self: Any) -> None:
         if not hints:
             hints.update(get_type_hints(cls, include_extras=True))
         for entry in dataclasses.fields(self):
             check_value(f"{self.spec.id}({entry.name}=…)", getattr(self, entry.name), hints[entry.name])
+        if nested_methods(self):
+            object.__setattr__(self, "spec", _with_nested(alone, self))
         if own is not None:
             own(self)
 

@@ -1,15 +1,21 @@
 """From scores to an attribution: padding is zero, features are named, the question is on record."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from pellucid.core.method import Answers, Method
 from pellucid.core.query import Decision
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.perturb import grouping
 from pellucid.engine.targets import Target
 from pellucid.results.attribution import Attribution
+
+# What a field takes that holds a method which explains a decision: smoothgrad(inner=…).
+Explainer = Annotated[Method, Answers(Decision, Attribution)]
 
 
 def attribution(
@@ -45,6 +51,13 @@ def attribution(
         notes=tuple(note for origin in inputs.origins for note in origin.notes),
         **trust,
     )
+
+
+def around(answer: Attribution, half_widths: Sequence[Tensor]) -> Attribution:
+    """The same answer with an interval around its scores by feature: one vector of half widths per example."""
+    pairs = [(centre, half.to(centre)) for centre, half in zip(answer.by_feature(), half_widths, strict=True)]
+    interval = (tuple(centre - half for centre, half in pairs), tuple(centre + half for centre, half in pairs))
+    return dataclasses.replace(answer, interval=interval)
 
 
 def readable_features(subject: Subject, inputs: Inputs) -> Features:

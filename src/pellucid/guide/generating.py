@@ -93,6 +93,8 @@ def _schema(hint: Any) -> dict[str, Any]:
 
 
 def _kind(hint: Any) -> str:
+    if get_origin(hint) is typing.Annotated:
+        return _kind(get_args(hint)[0])
     if get_origin(hint) is Literal:
         return "choice"
     target = get_origin(hint) or hint
