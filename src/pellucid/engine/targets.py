@@ -1,5 +1,6 @@
 """Which number is explained: target, foil and quantity of a decision, resolved once for every method."""
 
+import dataclasses
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class Target:
 
 def resolve(subject: Subject, inputs: Inputs, query: Decision) -> Target:
     """Resolve target and foil of ``query`` for every example; the predicted class where no target is named."""
+    if isinstance(query.target, Target):
+        return query.target
     output, labels = subject.task.output, subject.task.labels or ()
     if isinstance(query.of, Unit):
         return Target(_checked_unit(subject, query.of), output, None, None, labels)
@@ -88,6 +91,12 @@ def resolve(subject: Subject, inputs: Inputs, query: Decision) -> Target:
         if bool((foil == index).all(1).any()):
             raise UsageError(f"target and foil are the same output ({shape[-1]} outputs); name a different foil")
     return Target(query.of, output, index, foil, labels)
+
+
+def again(query: Decision, inputs: Inputs, target: Target) -> Decision:
+    """The same question about other inputs, such as perturbed ones, whose ``target`` is known already."""
+    known = None if isinstance(query.of, Unit) else target
+    return dataclasses.replace(query, inputs=inputs, target=known, foil=None)
 
 
 def class_index(word: str, labels: Sequence[str]) -> int:
