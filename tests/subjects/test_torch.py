@@ -280,6 +280,16 @@ def test_layers_have_the_shapes_of_the_inputs_that_are_named(network):
     assert {layer.shape for layer in subject.layers()} == {None}
     layers = subject.layers(subject.prepare(PIXELS[:, :, :4]))
     assert [layer.shape for layer in layers] == [(4, 4, 6), (4, 4, 6), (4, 4, 6), (4,), (3,)]
+    assert subject.layers(subject.prepare(PIXELS))[0].shape == (4, 6, 6)
+
+
+def test_layers_are_those_of_now_and_cost_nothing(network):
+    subject, inputs = pl.wrap(network), TensorTask().prepare(PIXELS)
+    with meter.metered() as passes:
+        assert [layer.kind for layer in subject.layers(inputs)][2] == "ReLU"
+        network.relu = nn.Tanh()
+        assert [layer.kind for layer in subject.layers(inputs)][2] == "Tanh"
+    assert passes.evaluations() == {"F": 0, "B": 0}
 
 
 def test_structure_is_read_from_the_modules(network):

@@ -37,6 +37,7 @@ class TorchSubject:
         self._device = None if device is None else torch.device(device)
         self._fingerprint: tuple[Any, str] | None = None
         self._prepared: tuple[Any, nn.Module] | None = None
+        self._layers: tuple[Any, tuple[Layer, ...]] | None = None
         self._sizes: dict[tuple[int, ...], tuple[int, int]] = {}
 
     @property
@@ -112,25 +113,18 @@ class TorchSubject:
         return Run(scores if differentiable else settled(scores), captured)
 
     def layers(self, inputs: Inputs | None = None) -> tuple[Layer, ...]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        calls: Counter[str] = Counter()
-
-        def see(name: str, output: Any) -> None:
-            calls[name] += 1
-            if isinstance(output, Tensor):
-                shapes.setdefault(name, tuple(output.shape[1:]))
-
-        example = self.task.example() if inputs is None else inputs
-        kinds = {name: type(module).__name__ for name, module in self._module.named_modules() if name}
+        example = self.task.example() if inputs is None else inputs.rows(slice(0, 1))
+        modules = {name: module for name, module in self._module.named_modules() if name}
+        kinds = {name: type(module).__name__ for name, module in modules.items()}
         if example is None:
             return tuple(Layer(name, kind, None, 0) for name, kind in kinds.items())
-        hooks = [m.register_forward_hook(lambda m, i, o, n=n: see(n, o)) for n, m in self._module.named_modules() if n]
-        try:
-            self.run(example, original=True)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return tuple(Layer(name, kinds[name], shapes.get(name), count) for name, count in calls.items())
+        key = self._state(), tuple(kinds.items()), tuple((n, tuple(t.shape)) for n, t in example.tensors.items())
+        if self._layers is None or self._layers[0] != key:
+            outputs = self._observed(example, modules)
+            shapes = {name: tuple(output.shape[1:]) for name, output in reversed(outputs) if output is not None}
+            calls = Counter(name for name, _ in outputs)
+            self._layers = (key, tuple(Layer(name, kinds[name], shapes.get(name), n) for name, n in calls.items()))
+        return self._layers[1]
 
     def batch_size(self, inputs: Inputs) -> int:
         shape = tuple(inputs.value.shape[1:])
@@ -200,14 +194,19 @@ class TorchSubject:
                 handle.remove()
 
     def _bytes_per_example(self, inputs: Inputs) -> tuple[int, int]:
-        sizes = [inputs.value.numel() * inputs.value.element_size()]
+        leaves = {name: module for name, module in self._module.named_modules() if not list(module.children())}
+        outputs = [output for _, output in self._observed(inputs, leaves) if output is not None]
+        sizes = [tensor.numel() * tensor.element_size() for tensor in (inputs.value, *outputs)]
+        return sum(sizes), max(sizes)
 
-        def add(output: Any) -> None:
-            if isinstance(output, Tensor):
-                sizes.append(output.numel() * output.element_size())
+    def _observed(self, inputs: Inputs, modules: Mapping[str, nn.Module]) -> list[tuple[str, Tensor | None]]:
+        """What each call of these modules returns, in the order of returning: tensors without their content."""
+        outputs: list[tuple[str, Tensor | None]] = []
 
-        leaves = [module for module in self._module.modules() if not list(module.children())]
-        hooks = [module.register_forward_hook(lambda m, i, o: add(o)) for module in leaves]
+        def see(name: str, output: Any) -> None:
+            outputs.append((name, output.to("meta") if isinstance(output, Tensor) else None))
+
+        hooks = [m.register_forward_hook(lambda m, i, o, n=n: see(n, o)) for n, m in modules.items()]
         try:
             # Not through run: what an answer costs must not depend on whether the model was measured before.
             with _evaluating(self._module), torch.no_grad():
@@ -215,7 +214,7 @@ class TorchSubject:
         finally:
             for hook in hooks:
                 hook.remove()
-        return sum(sizes), max(sizes)
+        return outputs
 
     def _tensors(self) -> Iterator[Tensor]:
         yield from self._module.parameters()
