@@ -19,6 +19,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "integrated-gradients": {"max_steps": 64},
     "integrated-gradients efficientnet-lite0": {"tolerance": 0.1, "max_steps": 32},
     "occlusion efficientnet-lite0": {"window": 112, "stride": 56},
+    "smoothgrad": {"samples": 3},
     "region-perturbation": {"region": 2, "steps": 4, "draws": 2},
     "region-perturbation efficientnet-lite0": {"region": 50},
 }
@@ -44,7 +45,8 @@ def quick(method: str, case: str) -> Any:
 def fits(method: str, name: str) -> bool:
     """Whether a method can be asked of the subject of a case."""
     spec, case = METHODS[method].spec, CASES[name]
-    return spec.access <= case.offers and case.modality in spec.modalities and (method, name) not in REFUSED
+    present = spec.access <= case.offers and spec.structure <= case.structure
+    return present and case.modality in spec.modalities and (method, name) not in REFUSED
 
 
 def pairs(*, fitting: bool) -> list[tuple[str, str]]:
@@ -78,11 +80,17 @@ def per_example(result: Any) -> list[torch.Tensor]:
     """What a result says of each example: its scores without padding, or its metric."""
     if isinstance(result, pl.Evaluation):
         return list(result.per_example.T)
-    masks = [None] * len(result.scores) if result.mask is None else list(result.mask)
+    found = elements(result)
+    masks = [None] * len(found) if result.mask is None else list(result.mask)
     return [
         scores if mask is None or mask.ndim > scores.ndim else scores[mask]
-        for scores, mask in zip(result.scores, masks, strict=True)
+        for scores, mask in zip(found, masks, strict=True)
     ]
+
+
+def elements(result: Any) -> torch.Tensor:
+    """What a result says of each element of the point, ``[batch, …point]``, several numbers behind these axes."""
+    return result.responses.movedim(1, -1) if isinstance(result, pl.ClassResponse) else result.scores
 
 
 def magnitude(result: Any) -> float:

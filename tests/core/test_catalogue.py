@@ -42,6 +42,16 @@ def test_what_is_wrong_is_named_with_the_way_out(description, said):
         build(description)
 
 
+def test_a_method_in_a_field_is_named_by_its_id_or_described():
+    inner = pl.methods.InputXGradient()
+    assert build({"method": "smoothgrad", "inner": "input-x-gradient"}) == pl.methods.SmoothGrad(inner=inner)
+    described = {"method": "smoothgrad", "inner": {"method": "lime", "samples": "50"}, "samples": 4}
+    assert build(described) == pl.methods.SmoothGrad(inner=pl.methods.Lime(samples=50), samples=4)
+    for wrong, said in (("lim", "did you mean 'lime'"), ("region-perturbation", "answers a Decision")):
+        with pytest.raises(UsageError, match=said):
+            build({"method": "smoothgrad", "inner": wrong})
+
+
 def test_every_method_can_be_built_from_its_defaults():
     for record in catalogue():
         built = build({"method": record["id"]})

@@ -13,7 +13,7 @@ from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Point, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
-from pellucid.engine.attributing import attribution
+from pellucid.engine.attributing import around, attribution
 from pellucid.engine.batching import examples_within_budget, in_batches
 from pellucid.engine.gradients import gradients
 from pellucid.engine.perturb import Baseline, baseline_value
@@ -86,10 +86,7 @@ class IntegratedGradients:
         )
         rise = torch.tensor(value, dtype=torch.float64) - torch.tensor(lowest, dtype=torch.float64)
         residual = rise - answer.scores.flatten(1).sum(1, dtype=torch.float64)
-        centre = answer.by_feature()
-        low = tuple(vector - half.to(vector) for vector, half in zip(centre, half_widths, strict=True))
-        high = tuple(vector + half.to(vector) for vector, half in zip(centre, half_widths, strict=True))
-        return dataclasses.replace(answer, residual=residual.to(end.dtype), interval=(low, high))
+        return around(dataclasses.replace(answer, residual=residual.to(end.dtype)), half_widths)
 
     def _path(self, features: Features, row: int, like: Tensor) -> PathIntegral:
         return PathIntegral(self.tolerance, self.max_steps, _summing(features, row, like))

@@ -1,0 +1,40 @@
+"""Averages of samples that are never held, and how far they may be from those of unlimited samples."""
+
+import math
+
+import torch
+from scipy.stats import t as student
+from torch import Tensor
+
+
+class Running:
+    """Mean and variance, element by element, of tensors that are added one by one (welford1962note), in float64."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.count = 0
+        self.mean = torch.zeros_like(like, dtype=torch.float64)
+        self._squares = torch.zeros_like(self.mean)
+
+    def add(self, sample: Tensor) -> Tensor:
+        """Count a sample. Returns its squared distance to the mean of those before, scaled to the variance.
+
+        The variance is the mean of what the second and all later samples return, and these are uncorrelated where the
+        samples are normal: the spread of the returned numbers tells how well the variance is known.
+        """
+        self.count += 1
+        apart = sample.double() - self.mean
+        self.mean += apart / self.count
+        squared = apart.square_() * ((self.count - 1) / self.count)
+        self._squares += squared
+        return squared
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance without bias, from two samples on."""
+        return self._squares / (self.count - 1)
+
+    def half_width(self) -> Tensor:
+        """Half of the 95 % interval of the mean by Student's t; infinite for fewer than two samples."""
+        if self.count < 2:
+            return torch.full_like(self.mean, math.inf)
+        return float(student.ppf(0.975, self.count - 1)) * (self.variance / self.count).sqrt()
