@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pellucid.core.errors import NotAnswerable
 
@@ -19,7 +20,10 @@ _SHAPE_ONLY = {
     "aten.new_full",
 }
 _RESERVING = {"aten.empty", "aten.empty_strided", "aten.empty_like", "aten.new_empty", "aten.new_empty_strided"}
-_NOT_MARKED_AS_VIEWS = {"aten._unsafe_view", "aten.lift_fresh", "aten.detach_"}
+_NOT_MARKED_AS_VIEWS = {
+    *("aten._unsafe_view", "aten.lift_fresh", "aten.detach_"),
+    *("aten.unsafe_split", "aten.unsafe_split_with_sizes", "aten.unsafe_chunk"),
+}
 _REINTERPRETING = {
     *("aten.view_as_complex", "aten.view_as_real", "aten._conj", "aten._neg_view", "aten.set_", "aten.resize_")
 }
@@ -147,13 +151,27 @@ def is_named_by_code(tensor: Tensor) -> bool:
 
 
 @contextlib.contextmanager
+def unfused_recurrence() -> Iterator[None]:
+    """Recurrent layers as matrix products, sigmoids, tanhs, products and sums instead of one kernel for a whole layer."""
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
+
+
+@contextlib.contextmanager
 def plain_execution() -> Iterator[None]:
     """Without the fused kernels and compiled regions that replace a model's own operations."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     compiling = "torch._dynamo" in sys.modules
     try:
-        with torch.compiler.set_stance("force_eager") if compiling else contextlib.nullcontext():
+        with (
+            torch.compiler.set_stance("force_eager") if compiling else contextlib.nullcontext(),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -6,11 +6,13 @@ cells, or to a named source that absorbs it. Where relevance reaches an operatio
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable, UsageError, nearest
+from pellucid.engine import relevance_attention, relevance_norms  # noqa: F401  (they register their operations)
 from pellucid.engine.examples import Accounts
 from pellucid.engine.memory import Ledger, Memory, Place, Value, overlapping
 from pellucid.engine.relevance_operations import BIAS, CONSTANT, OPERATIONS, STABILIZER, ZERO, unanswerable
@@ -18,13 +20,22 @@ from pellucid.engine.relevance_products import BatchNorm, Fold, Parametric
 from pellucid.engine.relevance_records import Relevance, Step
 from pellucid.engine.relevance_sums import first
 from pellucid.engine.relevance_survey import Survey
-from pellucid.engine.rules import Composite, Flat, Rule, WSquare, ZBox
+from pellucid.engine.rules import Attention, Composite, Flat, Gate, NormLayer, Rule, WeightRule, WSquare, ZBox
 from pellucid.engine.tape import Call, Mark, Tape
 
 ELSEWHERE, UNCONDITIONED = "other paths", "other channels"
 
 Bound = float | Tensor | None
 Condition = Sequence[int] | Tensor
+S = TypeVar("S", Gate, Attention, NormLayer)
+
+FAMILIES: Mapping[type, str] = {Gate: "gate", Attention: "attention", NormLayer: "norm"}
+_MATCHED = {
+    "weights": "no convolution, linear map or batch norm",
+    "gate": "no product",
+    "attention": "no softmax or matrix product",
+    "norm": "no layer, group or root-mean-square norm",
+}
 
 
 def propagate(
@@ -196,18 +207,28 @@ class Propagation:
         assert output is not None
         self._steps[-1].amplification = (self._account(spread, output), self._account(relevance.abs(), output))
 
-    def rule(self, call: Call, kind: str) -> Rule:
+    def rule(self, call: Call, kind: str) -> WeightRule:
         """The rule of a convolution or linear map: an override, or what the composite says of its kind and position."""
         is_first = self._survey.is_first(call)
-        rule = self.override(call) or self.composite.rule(kind, is_first)
+        rule = self.override(call, "weights") or self.composite.rule(kind, is_first)
         self._steps[-1].rule = type(rule).__name__
         if is_first and isinstance(rule, ZBox | Flat | WSquare):
             self._disproportionate.update(value.memory for value in call.inputs)
         return rule
 
-    def override(self, call: Call) -> Rule | None:
-        """The rule that the caller wants at this place, if any."""
-        return self._overrides.get(call.place)
+    def override(self, call: Call, family: str) -> Any:
+        """The rule of a family that the caller wants at this place, if any."""
+        return self._overrides.get((call.place, family))
+
+    def special(self, call: Call, kind: type[S]) -> S:
+        """The rule of a gate, an attention or a norm: an override, or what the composite says."""
+        family = FAMILIES[kind]
+        self._steps[-1].rule = kind.__name__
+        return self.override(call, family) or getattr(self.composite, family)  # type: ignore[no-any-return]
+
+    def writer(self, value: Value, call: Call) -> Call | None:
+        """The operation that made all of what ``call`` reads as ``value``, if it was a single one."""
+        return self._survey.writer(value, call)
 
     def sole_source(self, source: Value) -> Call | None:
         """The product whose output this is, if nothing else reads it and nothing is folded into it yet."""
@@ -294,25 +315,25 @@ class Propagation:
             raise self._mixed(value.memory)
         return number
 
-    def _matched(self, rules: Mapping[str, Rule]) -> dict[str, Rule]:
-        """The override of each place: its exact name before patterns, earlier patterns before later ones.
+    def _matched(self, rules: Mapping[str, Rule]) -> dict[tuple[str, str], Rule]:
+        """The override of each place, by the family of the rule: exact names before patterns, earlier before later.
 
         A batch norm has to be named exactly, because a rule of its own means that it is not folded.
         """
-        kinds = [(call.place, OPERATIONS.get(call.name)) for call in self.tape.calls]
-        places = list(dict.fromkeys(place for place, kind in kinds if isinstance(kind, Parametric | BatchNorm)))
+        kinds = [(call.place, OPERATIONS[call.name]) for call in self.tape.calls if call.name in OPERATIONS]
         norms = {place for place, kind in kinds if isinstance(kind, BatchNorm)}
-        found: dict[str, Rule] = {}
-        for pattern in sorted(rules, key=lambda pattern: not any(_named(place, pattern) for place in places)):
+        found: dict[tuple[str, str], Rule] = {}
+        every = list(dict.fromkeys(place for place, kind in kinds if kind.families))
+        for pattern in sorted(rules, key=lambda pattern: not any(_named(place, pattern) for place in every)):
+            family = FAMILIES.get(type(rules[pattern]), "weights")
+            places = list(dict.fromkeys(place for place, kind in kinds if family in kind.families))
             fits = [
                 place for place in places if _named(place, pattern) or (place not in norms and _fits(place, pattern))
             ]
             if not fits:
-                raise UsageError(
-                    f"no convolution, linear map or batch norm is at {pattern!r}; {nearest(pattern, places)}"
-                )
+                raise UsageError(f"{_MATCHED[family]} is at {pattern!r}; {nearest(pattern, places)}")
             for place in fits:
-                found.setdefault(place, rules[pattern])
+                found.setdefault((place, family), rules[pattern])
         return found
 
     def _mark(self, name: str) -> Mark:

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 OPERATIONS: dict[str, "Operation"] = {}
 
 CONSTANT, BIAS, SHIFT, STABILIZER, ZERO = "constant", "bias", "batch-norm shift", "stabiliser", "zero"
-SOFTMAX = "softmax"
+NORM_SHIFT, SOFTMAX = "norm shift", "softmax"
 
 
 class Operation:
     """How one operation hands the relevance of its output to its inputs.
 
     ``parametric``: it has weights, so it ends what is first on a path from the point. ``transparent``: it may stand
-    between the point and a first-layer rule, whose relevance is not proportional to the values it goes to.
+    between the point and a first-layer rule, whose relevance is not proportional to the values it goes to. ``families``:
+    the kinds of rules that it can be given by place.
     """
 
     parametric = False
     transparent = False
+    families: frozenset[str] = frozenset()
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
         """Give all of ``relevance`` (in the shape of the first output) to inputs, or absorb it under a named source."""
@@ -121,8 +123,8 @@ class Scaling(Operation):
         signal, factor = call.args[0], call.args[1]
         if call.name == "aten.mul" and isinstance(factor, Value) and factor.depends:
             signal, factor = factor, signal
-        if not signal.depends or (isinstance(factor, Value) and factor.depends):
-            raise unanswerable(call, "a product or quotient of two values that both depend on the input")
+        if not signal.depends:
+            raise unanswerable(call, "a constant divided by something that depends on the input")
         if call.kwargs.get("rounding_mode") is not None:
             raise unanswerable(call, "it rounds")
         if call.name == "aten.mul":
@@ -156,15 +158,22 @@ class Addition(Operation):
                 raise unanswerable(call, "a sum before the first layer, under a rule that ignores the input's values")
             propagation.give(signals[0], relevance.sum_to_size(signals[0].size))
             return
-        share = propagation.share(call, relevance, propagation.output(call))
+        terms = self.terms(call, propagation)
+        if len(signals) == 2 and propagation.composite.sum.split == "size":
+            terms = [term.abs() for term in terms]
+            share = propagation.share(call, relevance, terms[0] + terms[1], positive=True)
+        else:
+            share = propagation.share(call, relevance, propagation.output(call))
         spread: Any = 0
-        for value, term in zip(call.args[:2], self.terms(call, propagation), strict=True):
+        for value, term in zip(call.args[:2], terms, strict=True):
             given = share * term
-            spread = spread + given.abs()
             if isinstance(value, Value) and value.depends:
                 propagation.give(value, given.sum_to_size(value.size))
             else:
+                # A mask of −∞ stands where nothing arrives.
+                given = torch.where(share == 0, 0, given)
                 propagation.absorb(CONSTANT, given, call.outputs[0])
+            spread = spread + given.abs()
         if len(signals) == 2:
             propagation.watch_cancellation(relevance, spread, call.outputs[0])
 
@@ -205,7 +214,8 @@ class Extremum(Operation):
 
 _ACTIVATIONS = (
     "relu relu6 hardtanh leaky_relu elu celu selu gelu silu mish sigmoid tanh hardswish hardsigmoid softplus "
-    "log_sigmoid_forward _prelu_kernel threshold clamp clamp_min clamp_max hardshrink softshrink neg"
+    "log_sigmoid_forward _prelu_kernel threshold clamp clamp_min clamp_max hardshrink softshrink neg "
+    "abs sqrt exp expm1 log log1p log10 log2 sin cos tan asinh atan erf"
 )
 
 for _name in _ACTIVATIONS.split():
@@ -214,8 +224,6 @@ for _name in ("clone", "_to_copy", "copy", "lift_fresh_copy"):
     register_operation(f"aten.{_name}", Copy())
 for _name in ("zero", "fill"):
     register_operation(f"aten.{_name}", Overwrite())
-for _name in ("mul", "div"):
-    register_operation(f"aten.{_name}", Scaling())
 register_operation("aten.rrelu_with_noise", RandomLeak())
 register_operation("aten.rsub", Addition(-1, 1, scaled=0))
 register_operation("aten.maximum", Extremum(larger=True))

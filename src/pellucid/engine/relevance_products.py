@@ -93,6 +93,7 @@ class Parametric(Operation):
     """A convolution or linear map: its rule comes from the composite, or from an override for its place."""
 
     parametric = True
+    families = frozenset({"weights"})
     kind = "linear"
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
@@ -236,6 +237,7 @@ class BatchNorm(Operation):
     """
 
     transparent = True
+    families = frozenset({"weights"})
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
         source, weight, bias, mean, variance, training, _, eps = call.args[:8]
@@ -249,7 +251,7 @@ class BatchNorm(Operation):
         shift = -propagation.tensor(mean) * scale
         shift = shift if bias is None else shift + propagation.tensor(bias)
         scale, shift = scale.reshape(shape), shift.reshape(shape)
-        rule = propagation.override(call)
+        rule = propagation.override(call, "weights")
         if rule is not None and not isinstance(rule, Pass | Epsilon):
             raise UsageError(f"{type(rule).__name__} is no rule for {call}; it takes Epsilon or Pass")
         output = call.outputs[0]
@@ -322,11 +324,5 @@ def _contiguous(value: Value) -> bool:
 
 for _name in ("convolution", "_convolution", "convolution_overrideable"):
     register_operation(f"aten.{_name}", Convolution())
-for _name in ("mm", "bmm", "mv", "dot"):
-    register_operation(f"aten.{_name}", Contraction(0, 1))
-for _name in ("addmm", "baddbmm", "addmv"):
-    register_operation(f"aten.{_name}", Contraction(1, 2, bias=0))
-for _name in ("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"):
-    register_operation(f"aten.{_name}", BatchNorm())
 register_operation("aten.add", Shifted(1, 1))
 register_operation("aten.sub", Shifted(1, -1))

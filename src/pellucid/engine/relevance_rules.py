@@ -7,14 +7,14 @@ from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable
 from pellucid.engine.relevance_operations import ZERO
-from pellucid.engine.rules import AlphaBeta, Epsilon, Flat, Gamma, Norm, Pass, Rule, WSquare, ZBox, ZPlus
+from pellucid.engine.rules import AlphaBeta, Epsilon, Flat, Gamma, Norm, Pass, WeightRule, WSquare, ZBox, ZPlus
 
 if TYPE_CHECKING:
     from pellucid.engine.relevance import Propagation
     from pellucid.engine.relevance_products import Product
 
 
-def redistributed(rule: Rule, product: "Product", relevance: Tensor, propagation: "Propagation") -> Tensor:
+def redistributed(rule: WeightRule, product: "Product", relevance: Tensor, propagation: "Propagation") -> Tensor:
     """The relevance of a product's inputs; what the rule gives to bias or stabiliser is absorbed."""
     match rule:
         case Epsilon() | Norm():

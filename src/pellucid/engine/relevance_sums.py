@@ -40,9 +40,9 @@ def apart_from(position: int, default: int) -> Axis:
     return stays
 
 
-def reduced(call: "Call", source: Value, axis: int) -> int | None:
-    """Every axis that is not reduced away."""
-    axes = reduced_axes(call)
+def reduced(call: "Call", source: Value, axis: int, dim: int = 1) -> int | None:
+    """Every axis that is not reduced away; ``dim`` is the position of the argument that names those."""
+    axes = reduced_axes(call, dim)
     output = call.outputs[0]
     assert output is not None
     if axis in axes:
@@ -200,10 +200,10 @@ class Reduction(Sum):
         propagation.give(source, values * share.reshape(shape))
 
 
-def reduced_axes(call: "Call") -> set[int]:
-    """The axes that a reduction over ``dim`` removes; all of them where none is named."""
+def reduced_axes(call: "Call", dim: int = 1) -> set[int]:
+    """The axes that a reduction removes, named by the argument at ``dim``; all of them where none is named."""
     rank = len(call.args[0].size)
-    named = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim")
+    named = call.args[dim] if len(call.args) > dim else call.kwargs.get("dim")
     axes = [named] if isinstance(named, int) else list(named or range(rank))
     return {axis % rank for axis in axes} if rank else set()
 

@@ -1,5 +1,7 @@
 """What is known of a tape before the walk back: what stands before the first layer, and where examples lie."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,8 @@ class Survey:
         self.examples = Examples(len(tape.point), (tape.start, *tape.starts.values()))
         self._unweighted: set[int] = set()
         self._mixing: dict[Memory, Call] = {}
+        self._number: dict[int, int] = {}
+        self._writes: dict[Memory, list[tuple[int, Value]]] = {}
         self._look()
 
     def is_first(self, call: Call) -> bool:
@@ -34,6 +38,25 @@ class Survey:
     def mixing(self, memory: Memory) -> Call | None:
         """The operation after which the examples in a memory can no longer be told apart, if that is known."""
         return self._mixing.get(memory)
+
+    def writer(self, value: Value, call: Call) -> Call | None:
+        """The operation that made all of what ``call`` reads as ``value``, if it was a single one."""
+        if not self._writes:
+            for number, earlier in enumerate(self._tape.calls):
+                self._number[id(earlier)] = number
+                for output in earlier.outputs:
+                    if output is not None and output.depends:
+                        self._writes.setdefault(output.memory, []).append((number, output))
+        for number, output in reversed(self._writes.get(value.memory, [])):
+            if number >= self._number[id(call)]:
+                continue
+            if output.geometry == value.geometry or math.prod(output.size) == value.memory.cells:
+                return self._tape.calls[number]
+            written = torch.zeros(value.memory.cells, dtype=torch.bool)
+            written.as_strided(*output.geometry)[...] = True
+            if bool(written.as_strided(*value.geometry).any()):
+                return None
+        return None
 
     def support(self, call: Call, source: Value) -> Tensor:
         """1 where an input of a product depends on the point, 0 where it is padding or another constant."""
@@ -82,7 +105,8 @@ class Survey:
                     continue
                 _keep(unweighted, seen, output.memory, before and operation is not None and not operation.parametric)
                 if self.examples.batch > 1:
-                    self.examples.place(output, axis)
+                    apart = axis is not None and axis.place < len(output.size)
+                    self.examples.place(output, axis if apart else None)
                 if self.examples.batch > 1 and self.examples.axis(output) is None:
                     earlier = (self._mixing.get(value.memory) for value in call.inputs)
                     self._mixing[output.memory] = next((known for known in earlier if known is not None), call)

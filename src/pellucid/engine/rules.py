@@ -7,6 +7,7 @@ as term · R / stab(D); what falls to the bias or to ε is absorbed. ``zero_bias
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -104,29 +105,84 @@ class Pass:
 
 @dataclass(frozen=True)
 class Norm:
-    """The ε-rule where ε is no choice but only keeps the division defined: sums, means, average pooling."""
+    """The ε-rule where ε is no choice but only keeps the division defined: sums, means, average pooling.
+
+    ``split`` says how the sum of two signals divides: in *proportion* to the terms, whose shares explode where they nearly
+    cancel, or in proportion to their *size*, |a| against |b|, whose shares never exceed the whole.
+    """
 
     stabilizer: float = 1e-6
+    split: Literal["proportion", "size"] = "proportion"
+
+    def __post_init__(self) -> None:
+        _require(self.split in ("proportion", "size"), "Norm: split must be proportion or size")
 
 
-Rule = Epsilon | Gamma | ZPlus | AlphaBeta | ZBox | WSquare | Flat | Pass | Norm
+@dataclass(frozen=True)
+class Gate:
+    """A gate gets this ``share`` of the relevance of gate × signal: none by default, the signal takes all.
+
+    (arras2017explaining)
+    """
+
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.share <= 1, "Gate: share must be between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Attention:
+    """How relevance passes the softmax and the products of an attention.
+
+    ``attn-lrp``: both factors of a matrix product share evenly, and the softmax passes on what its scores change to first
+    order (achtibat2024attnlrp). ``cp-lrp``: attention weights are held fixed, so values take all (ali2022xai).
+    """
+
+    kind: Literal["attn-lrp", "cp-lrp"] = "attn-lrp"
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("attn-lrp", "cp-lrp"), "Attention: kind must be attn-lrp or cp-lrp")
+
+
+@dataclass(frozen=True)
+class NormLayer:
+    """How relevance passes a layer, group or root-mean-square norm.
+
+    ``linear``: mean and standard deviation are held fixed, the shift absorbs its share (ali2022xai). ``identity``:
+    relevance passes unchanged.
+    """
+
+    kind: Literal["linear", "identity"] = "linear"
+    stabilizer: float = 1e-6
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("linear", "identity"), "NormLayer: kind must be linear or identity")
+
+
+WeightRule = Epsilon | Gamma | ZPlus | AlphaBeta | ZBox | WSquare | Flat | Pass | Norm
+Rule = WeightRule | Gate | Attention | NormLayer
 
 
 @dataclass(frozen=True)
 class Composite:
     """Which rule convolutions and linear maps get, and which the first of them on a path from the point gets.
 
-    Activations pass relevance on, maxima pass it to the winner, sums and averages take ``sum``.
+    Activations pass relevance on, maxima pass it to the winner, sums and averages take ``sum``; products of two signals,
+    softmaxes and norms take ``gate``, ``attention`` and ``norm``.
     """
 
     name: str
-    convolution: Rule
-    linear: Rule = Epsilon()
-    first_convolution: Rule | None = None
-    first_linear: Rule | None = None
+    convolution: WeightRule
+    linear: WeightRule = Epsilon()
+    first_convolution: WeightRule | None = None
+    first_linear: WeightRule | None = None
     sum: Norm = Norm()
+    gate: Gate = Gate()
+    attention: Attention = Attention()
+    norm: NormLayer = NormLayer()
 
-    def rule(self, kind: str, first: bool) -> Rule:
+    def rule(self, kind: str, first: bool) -> WeightRule:
         """The rule of an operation of ``kind`` ``"convolution"`` or ``"linear"``."""
         usual, special = (
             (self.convolution, self.first_convolution) if kind == "convolution" else (self.linear, self.first_linear)

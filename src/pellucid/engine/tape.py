@@ -26,6 +26,7 @@ from pellucid.engine.dispatch import (
     tensors_in,
     tensors_of,
     traits,
+    unfused_recurrence,
 )
 from pellucid.engine.memory import Memory, Place, Value, overlapping
 
@@ -37,6 +38,7 @@ _EXITS: dict[Any, str] = {
         *("__deepcopy__", "__reduce_ex__", "apply_", "map_", "map2_"),
     )
 }
+_RECURRENT = {getattr(torch._VF, name) for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")}
 
 
 @dataclass(eq=False)
@@ -124,7 +126,7 @@ class Tape:
             stack.enter_context(torch.no_grad())
             stack.enter_context(plain_execution())
             stack.enter_context(self._named_places())
-            stack.enter_context(_Exits(self))
+            stack.enter_context(_Functions(self))
             stack.enter_context(_Operations(self))
             self._stack = stack.pop_all()
         return self
@@ -345,7 +347,9 @@ class _Operations(TorchDispatchMode):
         return self._tape.operation(func, args, kwargs or {})
 
 
-class _Exits(TorchFunctionMode):
+class _Functions(TorchFunctionMode):
+    """Sees calls before they reach the dispatcher: doors out of torch, and layers of which it would show one kernel."""
+
     def __init__(self, tape: Tape) -> None:
         super().__init__()
         self._tape = tape
@@ -353,4 +357,5 @@ class _Exits(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _EXITS and args:
             self._tape.leaving(_EXITS[func], args[0])
-        return func(*args, **(kwargs or {}))
+        with unfused_recurrence() if func in _RECURRENT else contextlib.nullcontext():
+            return func(*args, **(kwargs or {}))
