@@ -28,6 +28,7 @@ _NAMES = {
     "Fit": "pellucid.core.query",
     "Result": "pellucid.core.result",
     "Attribution": "pellucid.results.attribution",
+    "ClassResponse": "pellucid.results.class_response",
     "Evaluation": "pellucid.results.evaluation",
     "Report": "pellucid.results.report",
     "Subject": "pellucid.core.subject",
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from pellucid.engine.batching import byte_budget, deterministic
     from pellucid.reports.explaining import explain
     from pellucid.results.attribution import Attribution
+    from pellucid.results.class_response import ClassResponse
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.report import Report
     from pellucid.subjects.loading import load

@@ -27,8 +27,6 @@ QUICK: dict[str, dict[str, Any]] = {
 
 # What a method finds it cannot follow only when it walks through the network, and what it says then.
 REFUSED = {
-    ("lrp", "minilm-sentiment"): "relevance has no rule for aten.native_layer_norm",
-    ("lrp", "char-lstm"): "relevance has no rule for aten.mkldnn_rnn_layer",
 }
 
 

@@ -19,10 +19,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import pellucid as pl
-from pellucid.core.spec import Access, Modality
+from pellucid.core.spec import Access, Modality, Structure
 
 OPEN = frozenset({Access.OUTPUTS, Access.GRADIENTS, Access.ACTIVATIONS, Access.WEIGHTS})
 CLOSED = frozenset({Access.OUTPUTS})
+PLAIN = frozenset({Structure.CLASS_SCORES})
+RECTIFIED = PLAIN | {Structure.RELU}
+CONVOLUTIONAL = RECTIFIED | {Structure.CONVOLUTION}
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Case:
     modality: Modality
     inputs: list[Any]
     offers: frozenset[Access] = OPEN
+    structure: frozenset[Structure] = PLAIN
     layer: str | None = None
     tolerance: float = 1e-5
     hostile: tuple[Any, ...] = ()
@@ -228,24 +232,65 @@ BAD_TENSORS = (torch.full((2, 6), torch.inf).double(), torch.zeros(0, 6).double(
 BAD_TEXTS = ([], "", "   ", 7, torch.full((1, 4, 384), torch.nan))
 
 CASES = {
-    "small-cnn": Case(_image_network, Modality.IMAGE, pictures(3, 16), layer="block", hostile=BAD_PICTURES),
-    "efficientnet-lite0": Case(_loaded("efficientnet-lite0"), Modality.IMAGE, pictures(1, 64), layer="blocks.5"),
+    "small-cnn": Case(
+        _image_network,
+        Modality.IMAGE,
+        pictures(3, 16),
+        structure=CONVOLUTIONAL,
+        layer="block",
+        hostile=BAD_PICTURES,
+    ),
+    "efficientnet-lite0": Case(
+        _loaded("efficientnet-lite0"), Modality.IMAGE, pictures(1, 64), structure=CONVOLUTIONAL, layer="blocks.5"
+    ),
     "digits-cnn": Case(
-        _loaded("digits-cnn"), Modality.IMAGE, [p[:, :, 0] for p in pictures(3, 8)], hostile=BAD_PICTURES
+        _loaded("digits-cnn"),
+        Modality.IMAGE,
+        [p[:, :, 0] for p in pictures(3, 8)],
+        structure=CONVOLUTIONAL,
+        hostile=BAD_PICTURES,
     ),
     "minilm-sentiment": Case(
-        _loaded("minilm-sentiment"), Modality.TEXT, ["A warm film.", "Dull and far too long, sadly!"], hostile=BAD_TEXTS
+        _loaded("minilm-sentiment"),
+        Modality.TEXT,
+        ["A warm film.", "Dull and far too long, sadly!"],
+        structure=RECTIFIED | {Structure.ATTENTION},
+        hostile=BAD_TEXTS,
     ),
     "char-lstm": Case(
-        _loaded("char-lstm"), Modality.SEQUENCE, ["The king of", "a short", "what"], hostile=([], "", "\x00", 7)
+        _loaded("char-lstm"),
+        Modality.SEQUENCE,
+        ["The king of", "a short", "what"],
+        structure=PLAIN | {Structure.RECURRENCE},
+        hostile=([], "", "\x00", 7),
     ),
-    "wine-mlp": Case(_loaded("wine-mlp"), Modality.TABULAR, WINES, layer="layers.0", hostile=BAD_ROWS),
-    "diabetes-mlp": Case(_loaded("diabetes-mlp"), Modality.TABULAR, PATIENTS, hostile=([], [1.0], [float("nan")] * 10)),
+    "wine-mlp": Case(
+        _loaded("wine-mlp"), Modality.TABULAR, WINES, structure=RECTIFIED, layer="layers.0", hostile=BAD_ROWS
+    ),
+    "diabetes-mlp": Case(
+        _loaded("diabetes-mlp"),
+        Modality.TABULAR,
+        PATIENTS,
+        structure=frozenset({Structure.RELU}),
+        hostile=([], [1.0], [float("nan")] * 10),
+    ),
     "double-mlp": Case(
-        _double_network, Modality.TENSOR, list(_double_rows(3, 6)), layer="1", tolerance=1e-10, hostile=BAD_TENSORS
+        _double_network,
+        Modality.TENSOR,
+        list(_double_rows(3, 6)),
+        structure=RECTIFIED,
+        layer="1",
+        tolerance=1e-10,
+        hostile=BAD_TENSORS,
     ),
     "reused-relu": Case(
-        _reused_network, Modality.TENSOR, list(_double_rows(3, 6)), layer="second", tolerance=1e-10, hostile=BAD_TENSORS
+        _reused_network,
+        Modality.TENSOR,
+        list(_double_rows(3, 6)),
+        structure=RECTIFIED,
+        layer="second",
+        tolerance=1e-10,
+        hostile=BAD_TENSORS,
     ),
     "forest": Case(_forest, Modality.TABULAR, WINES, CLOSED, hostile=BAD_ROWS),
     "brightness": Case(_function, Modality.IMAGE, pictures(3, 8), CLOSED, hostile=BAD_PICTURES),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import pellucid as pl
-from contract.asking import REFUSED, fits, ids, magnitude, numbers, per_example, question, quick, state
+from contract.asking import REFUSED, elements, fits, ids, magnitude, numbers, per_example, question, quick, state
 from contract.cases import CASES, CLOSED, Fuse
 from pellucid.core import meter
 from pellucid.core.catalogue import build
@@ -150,7 +150,7 @@ def test_padding_scores_exactly_zero(method, case, answer_of):
         assert CASES[case].modality in ("image", "tabular", "tensor") or not isinstance(answer, pl.Attribution)
     else:
         assert not mask.all()
-        assert not answer.scores[~mask].any()
+        assert not elements(answer)[~mask].any()
 
 
 @pytest.mark.answered
@@ -229,6 +229,7 @@ def test_what_cannot_be_answered_is_refused_with_the_way_out(method, case, subje
 def test_a_subject_offers_what_its_case_says(case, subject_of):
     subject = subject_of(case)
     assert subject.offers == CASES[case].offers
+    assert subject.structure == CASES[case].structure
     assert subject.task.modality == CASES[case].modality
     assert (subject.module is None) == (CASES[case].offers == CLOSED)
 
@@ -241,6 +242,6 @@ def test_a_layer_is_answered_in_its_own_shape(method, case, subject_of):
     before = state(subject)
     answer = quick(method, case)(subject, asked)
     captured = subject.run(subject.prepare(CASES[case].inputs), capture=(layer,)).activations[layer]
-    assert answer.scores.shape == captured.shape
+    assert elements(answer).shape[: captured.ndim] == captured.shape
     assert answer.at == layer
     assert state(subject) == before

@@ -32,6 +32,22 @@ def signed(values: np.ndarray) -> np.ndarray:
     return signed_table()[index]
 
 
+def distinct(number: int) -> np.ndarray:
+    """``[number, 3]`` sRGB bytes that can be told apart: those of Okabe and Ito, or for more than seven a circle of hues,
+    light and dark in turn."""
+    if number < len(OKABE_ITO):
+        return (np.array([_rgb(colour) for colour in OKABE_ITO[:number]]).reshape(-1, 3) * 255).round().astype(np.uint8)
+    angles, lightness = 2 * np.pi * np.arange(number) / number, np.where(np.arange(number) % 2, 45.0, 70.0)
+    lab = np.stack([lightness, 52 * np.cos(angles), 52 * np.sin(angles)], 1)
+    return (lab2rgb(lab[None])[0] * 255).round().astype(np.uint8)
+
+
+def mixed(colours: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """White mixed with ``shares`` (0 … 1, ``[…]``) of ``colours`` (``[…, 3]`` sRGB bytes)."""
+    white = signed(np.zeros(())).astype(float)
+    return (white + np.clip(shares, 0, 1)[..., None] * (colours - white)).round().astype(np.uint8)
+
+
 def signed_hex(value: float) -> str:
     """The colour of one value as ``#rrggbb``."""
     return "#" + "".join(f"{channel:02x}" for channel in signed(np.array(value)))

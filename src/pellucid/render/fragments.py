@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from PIL import Image
+from torch import Tensor
+
 from pellucid.core.catalogue import entry
-from pellucid.core.subject import Origin
+from pellucid.core.result import Result
+from pellucid.core.subject import Inputs, Origin
 from pellucid.render.charts import intervals, signed_bar
 from pellucid.render.heatmap import PERCENTILE, data_uri, is_picture, jpeg, limit, overlay, places, plane, png, smoothed
 from pellucid.render.tokens import coloured_text
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
+from pellucid.tasks.pictures import open_picture
 
 STYLE = """
 .pellucid{font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#1a1a1a;background:#fff;max-width:68rem;margin:0 auto;
@@ -42,17 +47,43 @@ print-color-adjust:exact}}
 _STRONGEST = 8
 
 
-def heading_of(result: Attribution) -> str:
+def heading_of(result: Result) -> str:
     """The title of the method that answered."""
     return "An explanation" if result.provenance is None else str(entry(result.provenance.method)["title"])
 
 
-def figure(result: Attribution, example: int, origin: Origin | None) -> str:
-    """The picture, the running text or the bars of one explanation, with a text alternative."""
+def caveat_of(result: Result) -> str:
+    """How the method that answered misleads."""
+    return (
+        ""
+        if result.provenance is None
+        else f"<p class='caveat'>{escape(entry(result.provenance.method)['caveat'])}</p>"
+    )
+
+
+def raw_of(result: Result, example: int) -> Any:
+    """What was asked about, as it was given; None where the result does not know its query."""
+    asked = getattr(result.query, "inputs", None)
+    if isinstance(asked, Inputs):
+        return asked.origins[example].raw if asked.origins else None
+    return asked[example] if isinstance(asked, list | tuple) else asked
+
+
+def background(result: Result, example: int, picture: Any = None) -> Image.Image | None:
+    """The picture that was asked about, or ``picture`` instead; None where that is only a tensor or not known."""
+    source = raw_of(result, example) if picture is None else picture
+    return None if source is None or isinstance(source, Tensor) else open_picture(source)[0]
+
+
+def figure(result: Attribution, example: int, origin: Origin | None, largest: float | None = None) -> str:
+    """The picture, the running text or the bars of one explanation, with a text alternative.
+
+    ``largest`` is the score of full colour, where pictures are to be compared.
+    """
     raw = None if origin is None else origin.raw
     if is_picture(result):
         values = plane(result, example)
-        return picture_figure(result, example, raw, None if origin is None else origin.box, values)
+        return picture_figure(result, example, raw, None if origin is None else origin.box, values, largest)
     spans = result.features.spans
     if spans is not None and isinstance(raw, str):
         scores = result.by_feature()[example].tolist()
@@ -60,17 +91,22 @@ def figure(result: Attribution, example: int, origin: Origin | None) -> str:
     return ""
 
 
-def picture_figure(result: Attribution, example: int, picture: Any, box: Any, values: Any) -> str:
+def picture_figure(
+    result: Attribution, example: int, picture: Any, box: Any, values: Any, largest: float | None = None
+) -> str:
     """The heat map over the picture, as an inline picture with its meaning in the alternative text."""
     drawn, width = smoothed(result, values)
-    image = overlay(drawn, picture, box)
+    image = overlay(drawn, picture, box, largest)
     content = png(image) if picture is None else jpeg(image)
     strongest = sorted(places(values), key=lambda row: -float(row["for"]))[:2]
     where = " and ".join(f"{row['place']} ({row['for']:.0%})" for row in strongest)
     alternative = (
         f"Heat map by {heading_of(result)} for {result.question(example)}: most of what speaks for it lies {where}."
     )
-    caption = f"full colour: {limit(drawn):.3g} or more per place ({PERCENTILE} % of the places lie below)"
+    full = limit(drawn) if largest is None else largest
+    caption = f"full colour: {full:.3g} or more per place"
+    if largest is None:
+        caption += f" ({PERCENTILE} % of the places lie below)"
     if width:
         caption += f"; drawn with a smoothing of {width:.1f} pixels"
     return (

@@ -50,24 +50,39 @@ def limit(values: np.ndarray) -> float:
 
 
 def overlay(
-    values: np.ndarray, picture: Image.Image | None, box: tuple[int, int, int, int] | None = None
+    values: np.ndarray,
+    picture: Image.Image | None,
+    box: tuple[int, int, int, int] | None = None,
+    largest: float | None = None,
 ) -> Image.Image:
     """A map over a pale grey version of the picture, at the picture's own size; on white where there is no picture.
 
-    ``box`` is the part of the picture that the network saw; the rest is shown without colour.
+    ``box`` is the part of the picture that the network saw; the rest is shown without colour. ``largest`` is what has full
+    colour, where maps are to be compared; else the map's own limit.
     """
-    scaled = values / limit(values)
+    scaled = values / (limit(values) if largest is None else largest)
     if picture is None:
-        side = max(1, 336 // max(values.shape))
-        return Image.fromarray(signed(scaled)).resize(
-            (values.shape[1] * side, values.shape[0] * side), Image.Resampling.NEAREST
-        )
+        return on_picture(signed(scaled), None)
     left, top, right, bottom = box or (0, 0, *picture.size)
     grown = Image.fromarray(scaled.astype(np.float32)).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
-    full = np.zeros((picture.height, picture.width), dtype=np.float32)
+    return on_picture(signed(np.asarray(grown)), picture, box)
+
+
+def on_picture(
+    colours: np.ndarray, picture: Image.Image | None, box: tuple[int, int, int, int] | None = None
+) -> Image.Image:
+    """A map of sRGB bytes ``[height, width, 3]`` over a pale grey version of the picture, as in :func:`overlay`."""
+    if picture is None:
+        side = max(1, 336 // max(colours.shape[:2]))
+        return Image.fromarray(colours).resize(
+            (colours.shape[1] * side, colours.shape[0] * side), Image.Resampling.NEAREST
+        )
+    left, top, right, bottom = box or (0, 0, *picture.size)
+    full = np.broadcast_to(signed(np.zeros(())), (picture.height, picture.width, 3)).copy()
+    grown = Image.fromarray(colours).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
     full[top:bottom, left:right] = np.asarray(grown)
     grey = np.asarray(picture.convert("L"), dtype=np.float32)[:, :, None] / 255
-    return Image.fromarray((signed(full) * (0.45 + 0.55 * grey)).round().astype(np.uint8))
+    return Image.fromarray((full * (0.45 + 0.55 * grey)).round().astype(np.uint8))
 
 
 def places(values: np.ndarray) -> list[dict[str, float | str]]:

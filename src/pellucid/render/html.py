@@ -4,18 +4,26 @@ from html import escape
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
 
-from pellucid.core.catalogue import entry
 from pellucid.core.result import page, plot
-from pellucid.core.subject import Inputs, Origin
+from pellucid.core.subject import Origin
+from pellucid.render import class_response as _class_response  # noqa: F401  (registers its picture and page)
 from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
 from pellucid.render.charts import bars_picture
-from pellucid.render.fragments import STYLE, evaluation_fragment, figure, heading_of, table_beside, trust_facts
+from pellucid.render.fragments import (
+    STYLE,
+    background,
+    caveat_of,
+    evaluation_fragment,
+    figure,
+    heading_of,
+    raw_of,
+    table_beside,
+    trust_facts,
+)
 from pellucid.render.heatmap import is_picture, overlay, plane, smoothed
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
-from pellucid.tasks.pictures import open_picture
 
 _BARS = 15
 
@@ -25,7 +33,7 @@ def _(result: Attribution, example: int = 0, picture: Any = None) -> Image.Image
     """The heat map over ``picture`` (by default the one that was asked about), or bars of the strongest features."""
     if is_picture(result):
         drawn, _ = smoothed(result, plane(result, example))
-        return overlay(drawn, _background(result, example, picture))
+        return overlay(drawn, background(result, example, picture))
     scores = result.by_feature()[example]
     order = scores.abs().argsort(descending=True, stable=True)[:_BARS].tolist()
     rows = [(result.label(example, number), float(scores[number])) for number in order]
@@ -42,29 +50,14 @@ def _(result: Evaluation) -> Image.Image:
 def _(result: Attribution) -> str:
     parts = []
     for example in range(len(result)):
-        origin = Origin(_background(result, example, None) if is_picture(result) else _raw(result, example))
+        origin = Origin(background(result, example) if is_picture(result) else raw_of(result, example))
         parts.append(
             f"<section class='card'><h3>{escape(heading_of(result))}: {escape(result.question(example))}</h3>"
             f"{figure(result, example, origin)}{table_beside(result, example, origin)}{trust_facts(result, example)}</section>"
         )
-    caveat = "" if result.provenance is None else entry(result.provenance.method)["caveat"]
-    return f"<div class='pellucid'><style>{STYLE}</style>{''.join(parts)}<p class='caveat'>{escape(caveat)}</p></div>"
+    return f"<div class='pellucid'><style>{STYLE}</style>{''.join(parts)}{caveat_of(result)}</div>"
 
 
 @page.register
 def _(result: Evaluation) -> str:
     return f"<div class='pellucid'><style>{STYLE}</style>{evaluation_fragment(result)}</div>"
-
-
-def _raw(result: Attribution, example: int) -> Any:
-    asked = getattr(result.query, "inputs", None)
-    if isinstance(asked, Inputs):
-        return asked.origins[example].raw if asked.origins else None
-    return asked[example] if isinstance(asked, list | tuple) else asked
-
-
-def _background(result: Attribution, example: int, picture: Any) -> Image.Image | None:
-    source = _raw(result, example) if picture is None else picture
-    if source is None or isinstance(source, Tensor):
-        return None
-    return open_picture(source)[0]

@@ -1,7 +1,8 @@
 """Results: data only, one class per kind. Importing this knows every kind, so that files of any kind can be read."""
 
 from pellucid.results.attribution import Attribution
+from pellucid.results.class_response import ClassResponse
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.report import Report
 
-__all__ = ["Attribution", "Evaluation", "Report"]
+__all__ = ["Attribution", "ClassResponse", "Evaluation", "Report"]
