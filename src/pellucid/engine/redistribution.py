@@ -15,7 +15,7 @@ from pellucid.engine.relevance import Bound, Condition, propagate
 from pellucid.engine.relevance_operations import SOFTMAX
 from pellucid.engine.relevance_records import LayerRelevance, Relevance
 from pellucid.engine.rules import Composite, Rule
-from pellucid.engine.tape import Tape
+from pellucid.engine.taping import taped
 from pellucid.engine.targets import Target
 from pellucid.results.attribution import Attribution
 
@@ -78,19 +78,12 @@ def redistribute(
     for start in range(0, len(inputs), size):
         part = slice(start, start + size)
         rows, asked = inputs.rows(part), target.rows(part)
-        point = rows.value.detach().clone()
-        named = {name: tensor for name, tensor in rows.tensors.items() if name != rows.point}
-        others = {name: tensor.clone() for name, tensor in named.items() if tensor.is_floating_point()}
-        rows = Inputs({**rows.tensors, **others, rows.point: point}, rows.point, rows.mask, rows.origins)
-        constants = [tensor for name, tensor in named.items() if name not in others]
-        with Tape(point, subject.module, constants, others) as tape:
-            run = subject.run(rows, capture=asked.capture, original=True)
-        explained = run.activations[asked.capture[0]] if asked.capture else run.scores
-        value, seed = _seed(run, asked, explained)
-        layer = "" if at == "input" else at
-        parts.append(propagate(tape, explained, seed, composite, rules, layer, (low, high), reading, conditions))
+        with taped(subject, rows, asked.capture) as (tape, run):
+            explained = run.activations[asked.capture[0]] if asked.capture else run.scores
+            value, seed = _seed(run, asked, explained)
+            layer = "" if at == "input" else at
+            parts.append(propagate(tape, explained, seed, composite, rules, layer, (low, high), reading, conditions))
         values.append(value)
-        tape.release()
         meter.count(backward=len(rows))
     return _joined(parts, torch.cat(values), linear=target.of in ("score", "logit") or bool(target.capture))
 
