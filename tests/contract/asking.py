@@ -20,6 +20,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "integrated-gradients efficientnet-lite0": {"tolerance": 0.1, "max_steps": 32},
     "occlusion efficientnet-lite0": {"window": 112, "stride": 56},
     "smoothgrad": {"samples": 3},
+    "expected-gradients": {"samples": 6},
+    "score-cam efficientnet-lite0": {"channels": 4},
     "region-perturbation": {"region": 2, "steps": 4, "draws": 2},
     "region-perturbation efficientnet-lite0": {"region": 50},
 }
@@ -27,6 +29,15 @@ QUICK: dict[str, dict[str, Any]] = {
 
 # What a method finds it cannot follow only when it walks through the network, and what it says then.
 REFUSED = {
+}
+
+
+# These read the maps of a convolution, unless a layer of tokens is named.
+REFUSED |= {
+    (method, case): "no convolution of"
+    for method, cls in discover().items()
+    if cls.__module__.startswith("pellucid.methods.class_activation.") and method != "full-grad"
+    for case in ("minilm-sentiment", "char-lstm", "double-mlp", "reused-relu")
 }
 
 

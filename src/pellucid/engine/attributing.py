@@ -38,7 +38,7 @@ def attribution(
     if mask is not None:
         scores = torch.where(mask.view(*mask.shape, *[1] * (scores.ndim - mask.ndim)), scores, torch.zeros_like(scores))
     if features is None:
-        features = readable_features(subject, inputs) if at_input else _channels(scores)
+        features = features_at(subject, inputs, query.at, scores)
     return Attribution(
         scores=scores,
         value=values,
@@ -58,6 +58,11 @@ def around(answer: Attribution, half_widths: Sequence[Tensor]) -> Attribution:
     pairs = [(centre, half.to(centre)) for centre, half in zip(answer.by_feature(), half_widths, strict=True)]
     interval = (tuple(centre - half for centre, half in pairs), tuple(centre + half for centre, half in pairs))
     return dataclasses.replace(answer, interval=interval)
+
+
+def features_at(subject: Subject, inputs: Inputs, at: str, like: Tensor) -> Features:
+    """The finest features that a person can read at the input; the channels of a layer, whose activation is ``like``."""
+    return readable_features(subject, inputs) if at == "input" else _channels(like)
 
 
 def readable_features(subject: Subject, inputs: Inputs) -> Features:

@@ -35,6 +35,39 @@ class Running:
 
     def half_width(self) -> Tensor:
         """Half of the 95 % interval of the mean by Student's t; infinite for fewer than two samples."""
+        return _half_width(self.variance / self.count, self.count - 1) if self.count > 1 else self.mean + math.inf
+
+
+class Stratified:
+    """Mean of tensors that are added one by one, each drawn from the next of as many equal strata, in float64.
+
+    What changes from one stratum to the next hardly counts as error: the variance is told by the differences of
+    neighbours (neumann1941distribution), which is never less than it is, in expectation.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.count = 0
+        self.mean = torch.zeros_like(like, dtype=torch.float64)
+        self._squares = torch.zeros_like(self.mean)
+        self._last = self.mean
+
+    def add(self, sample: Tensor) -> None:
+        """Count the sample of the next stratum."""
+        sample = sample.double()
+        self.count += 1
+        self.mean += (sample - self.mean) / self.count
+        if self.count > 1:
+            self._squares += (sample - self._last).square_()
+        self._last = sample
+
+    def half_width(self) -> Tensor:
+        """Half of the 95 % interval of the mean, at least; infinite for fewer than two samples."""
         if self.count < 2:
-            return torch.full_like(self.mean, math.inf)
-        return float(student.ppf(0.975, self.count - 1)) * (self.variance / self.count).sqrt()
+            return self.mean + math.inf
+        # Differences share samples with their neighbours: of normal samples they tell as much as two thirds as many.
+        known = max(1, 2 * (self.count - 1) // 3)
+        return _half_width(self._squares / (2 * (self.count - 1)) / self.count, known)
+
+
+def _half_width(variance: Tensor, freedom: int) -> Tensor:
+    return float(student.ppf(0.975, freedom)) * variance.sqrt()

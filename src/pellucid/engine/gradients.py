@@ -8,6 +8,7 @@ from torch import Tensor
 from pellucid.core import meter
 from pellucid.core.errors import NotAnswerable
 from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.batching import in_batches
 from pellucid.engine.targets import Target
 
 
@@ -23,7 +24,7 @@ class Gradients:
 def gradients(
     subject: Subject, inputs: Inputs, target: Target, at: str = "input", replaced: Tensor | None = None
 ) -> Gradients:
-    """Differentiate the explained quantity with respect to the point; a layer's value may be ``replaced``."""
+    """Differentiate the explained quantity with respect to the point, whose value may be ``replaced``."""
     size = max(1, subject.batch_size(inputs) // 2)
     parts = []
     for start in range(0, len(inputs), size):
@@ -33,10 +34,25 @@ def gradients(
     return Gradients(*(torch.cat([getattr(part, name) for part in parts]) for name in ("values", "gradient", "point")))
 
 
-def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replaced: Tensor | None) -> Gradients:
+def point_value(subject: Subject, inputs: Inputs, at: str = "input") -> Tensor:
+    """The value of the point for each example: the input itself, or the activation of a layer."""
+    if at == "input":
+        return inputs.value
+    size = subject.batch_size(inputs)
+
+    def work(rows: slice) -> Tensor:
+        return settled(subject.run(inputs.rows(rows), capture=(at,)).activations[at])
+
+    return in_batches(len(inputs), size, work)
+
+
+def recorded(
+    subject: Subject, inputs: Inputs, target: Target, at: str = "input", replaced: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The explained quantity ``[batch]`` and the point, with the graph that leads from one to the other."""
     with torch.enable_grad():
         if at == "input":
-            point = inputs.value.detach().clone().requires_grad_()
+            point = (inputs.value if replaced is None else replaced).detach().clone().requires_grad_()
             run = subject.run(inputs.at(point), capture=target.capture, differentiable=True)
         elif replaced is not None:
             point = replaced.detach().clone().requires_grad_()
@@ -45,9 +61,14 @@ def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replac
             run = subject.run(inputs, capture=target.capture, differentiable=at)
             point = run.activations[at]
         values = target(run)
-        if not values.requires_grad:
-            raise NotAnswerable(f"the score of {subject.name} does not depend differentiably on {at!r}")
-        (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
+    if not values.requires_grad:
+        raise NotAnswerable(f"the score of {subject.name} does not depend differentiably on {at!r}")
+    return values, point
+
+
+def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replaced: Tensor | None) -> Gradients:
+    values, point = recorded(subject, inputs, target, at, replaced)
+    (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
     meter.count(backward=len(inputs))
     if gradient is None:
         raise NotAnswerable(f"the score of {subject.name} does not depend on {at!r}")

@@ -34,6 +34,14 @@ def baseline_value(subject: Subject, inputs: Inputs, baseline: Baseline, seed: i
     return torch.full_like(point, float(baseline))
 
 
+def with_padding(inputs: Inputs, replaced: Tensor) -> Tensor:
+    """``replaced`` where a position is real, and padding as it is in the inputs."""
+    if inputs.mask is None:
+        return replaced
+    real = inputs.mask.view(*inputs.mask.shape, *[1] * (replaced.ndim - inputs.mask.ndim))
+    return torch.where(real, replaced, inputs.value)
+
+
 def grouping(subject: Subject, inputs: Inputs, wanted: Grouping, number: int | None = None) -> Features:
     """Features of the point: the task's default, one of its groupings by name, or a tensor of group numbers.
 

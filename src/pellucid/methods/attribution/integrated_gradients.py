@@ -13,10 +13,10 @@ from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Point, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
-from pellucid.engine.attributing import around, attribution
-from pellucid.engine.batching import examples_within_budget, in_batches
-from pellucid.engine.gradients import gradients
-from pellucid.engine.perturb import Baseline, baseline_value
+from pellucid.engine.attributing import around, attribution, features_at
+from pellucid.engine.batching import examples_within_budget
+from pellucid.engine.gradients import gradients, point_value
+from pellucid.engine.perturb import Baseline, baseline_value, with_padding
 from pellucid.engine.quadrature import PathIntegral, most_held
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
@@ -62,8 +62,9 @@ class IntegratedGradients:
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         inputs = subject.prepare(query.inputs)
         target = resolve(subject, inputs, query)
-        start, end = _ends(subject, inputs, query.at, self._baseline(subject, inputs))
-        features = attribution(subject, inputs, query, target, torch.zeros_like(end), torch.zeros(len(end))).features
+        start = point_value(subject, inputs.at(self._baseline(subject, inputs)), query.at)
+        end = point_value(subject, inputs, query.at)
+        features = features_at(subject, inputs, query.at, end)
         scores, found = torch.zeros_like(end), []
         for rows in _groups(end):
             paths = {row: self._path(features, row, end[row]) for row in rows}
@@ -92,26 +93,8 @@ class IntegratedGradients:
         return PathIntegral(self.tolerance, self.max_steps, _summing(features, row, like))
 
     def _baseline(self, subject: Subject, inputs: Inputs) -> Tensor:
-        value = baseline_value(subject, inputs, subject.task.baselines()[0] if self.baseline is None else self.baseline)
-        if inputs.mask is None:
-            return value
-        real = inputs.mask.view(*inputs.mask.shape, *[1] * (value.ndim - inputs.mask.ndim))
-        return torch.where(real, value, inputs.value)
-
-
-def _ends(subject: Subject, inputs: Inputs, at: str, baseline: Tensor) -> tuple[Tensor, Tensor]:
-    if at == "input":
-        return baseline, inputs.value
-    size = subject.batch_size(inputs)
-
-    def activation(given: Inputs) -> Tensor:
-        def work(rows: slice) -> Tensor:
-            captured = subject.run(given.rows(rows), capture=(at,)).activations[at].cpu()
-            return captured.float() if captured.dtype in (torch.float16, torch.bfloat16) else captured
-
-        return in_batches(len(given), size, work)
-
-    return activation(inputs.at(baseline)), activation(inputs)
+        wanted = subject.task.baselines()[0] if self.baseline is None else self.baseline
+        return with_padding(inputs, baseline_value(subject, inputs, wanted))
 
 
 def _groups(end: Tensor) -> Iterator[range]:
@@ -138,12 +121,7 @@ def _walk(
             rows = torch.tensor([row for row, _ in part])
             places = torch.tensor([place for _, place in part], dtype=end.dtype).view(-1, *[1] * (end.ndim - 1))
             points = torch.lerp(start[rows], end[rows], places)
-            given = inputs.rows(rows)
-            found = (
-                gradients(subject, given.at(points), target.rows(rows))
-                if at == "input"
-                else gradients(subject, given, target.rows(rows), at, points)
-            )
+            found = gradients(subject, inputs.rows(rows), target.rows(rows), at, points)
             rates = found.gradient * (end[rows] - start[rows])
             for (row, place), height, rate in zip(part, found.values.tolist(), rates, strict=True):
                 yield row, place, height, rate
