@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -91,14 +92,69 @@ def evaluate(
     size = subject.batch_size(inputs)
 
     def work(part: slice) -> Tensor:
-        index = rows[part]
-        point = perturbed(part)
-        short = size - len(index) if _padded.get() else 0
-        if short > 0:
-            index = torch.cat([index, index[-1:].expand(short)])
-            point = torch.cat([point, point[-1:].expand(short, *point.shape[1:])])
+        index, point = _filled(rows[part], size), _filled(perturbed(part), size)
         run = subject.run(inputs.rows(index).at(point), capture=target.capture)
-        values = target.rows(index)(run)
-        return values[: len(values) - short].double() if short > 0 else values.double()
+        return target.rows(index)(run)[: len(rows[part])].double()
 
     return in_batches(len(rows), size, work, what)
+
+
+def evaluate_from(
+    layer: str,
+    subject: Subject,
+    inputs: Inputs,
+    target: Target,
+    total: int,
+    activations: Callable[[slice], Tensor],
+    what: str = "",
+) -> Tensor:
+    """The explained quantity of one example for ``total`` activations in the place of a layer's: ``[total]``, float64.
+
+    ``activations(slice)`` makes them, ``[n, …layer]``. What lies below the layer is computed once per batch instead of
+    once per row, in networks that carry on with the rows that they find at the layer: two rows tell whether one does.
+    """
+    one = inputs.rows(slice(0, 1))
+    once = _carries_on(subject, one, target, layer, activations(slice(0, 1)))
+    size = _rows_from(layer, subject, one) if once else subject.batch_size(inputs)
+
+    def work(part: slice) -> Tensor:
+        given = activations(part)
+        values = _from_layer(subject, one, target, layer, _filled(given, size), once)
+        return values[: len(given)].double()
+
+    return in_batches(total, size, work, what)
+
+
+def _from_layer(subject: Subject, one: Inputs, target: Target, layer: str, given: Tensor, once: bool) -> Tensor:
+    index = torch.zeros(len(given), dtype=torch.long)
+    run = subject.run(one if once else one.rows(index), capture=target.capture, replace={layer: given})
+    return target.rows(index)(run)
+
+
+def _carries_on(subject: Subject, one: Inputs, target: Target, layer: str, given: Tensor) -> bool:
+    both = torch.cat([given, torch.zeros_like(given)])
+    expected = _from_layer(subject, one, target, layer, both, once=False)
+    try:
+        found = _from_layer(subject, one, target, layer, both, once=True)
+    except SubjectFailed as error:
+        if out_of_memory(error):
+            raise
+        return False
+    return found.shape == expected.shape and bool(((found - expected).abs() <= 1e-4 * expected.abs().max()).all())
+
+
+def _rows_from(layer: str, subject: Subject, one: Inputs) -> int:
+    """How many rows at a time respect the byte budget from a layer on.
+
+    The processor's cache does not count: what is saved below the layer is more than a batch that leaves it costs.
+    """
+    layers = subject.layers(one)
+    first = [entry.name for entry in layers].index(layer.partition("#")[0])
+    sizes = [math.prod(entry.shape) for entry in layers[first:] if entry.shape is not None]
+    return examples_within_budget(one.value.element_size() * sum(sizes), 0)
+
+
+def _filled(rows: Tensor, size: int) -> Tensor:
+    """The rows of a batch, padded to its physical size with the last one where equal bits are wanted."""
+    short = size - len(rows) if _padded.get() else 0
+    return torch.cat([rows, rows[-1:].expand(short, *rows.shape[1:])]) if short > 0 else rows
