@@ -7,10 +7,12 @@ from torch import nn
 from torch.nn import functional
 
 from pellucid.engine.relevance import propagate
-from pellucid.engine.rules import COMPOSITES, Composite, Epsilon, Norm
+from pellucid.engine.rules import COMPOSITES, Composite, Epsilon, Norm, NormLayer
 from pellucid.engine.tape import Tape
 
-LRP0 = Composite("lrp-0", convolution=Epsilon(1e-12), linear=Epsilon(1e-12), sum=Norm(1e-12))
+LRP0 = Composite(
+    "lrp-0", convolution=Epsilon(1e-12), linear=Epsilon(1e-12), sum=Norm(1e-12), norm=NormLayer(stabilizer=1e-12)
+)
 
 
 def sharp(name):

@@ -3,8 +3,6 @@
 import concurrent.futures
 import copy
 import ctypes
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from engine.networks import closes, explained, seeded
 from pellucid.core.errors import NotAnswerable
-from pellucid.engine.rules import COMPOSITES
 
 
 class Plain(nn.Module):
@@ -205,12 +202,6 @@ class FourierDetour(Plain):
         return torch.fft.ifft2(torch.fft.fft2(super().middle(found))).real
 
 
-class SoftAttention(Plain):
-    def middle(self, found):
-        found = super().middle(found)
-        return found * found.flatten(2).softmax(2).view_as(found)
-
-
 class Sparse(Plain):
     def middle(self, found):
         found = super().middle(found)
@@ -251,7 +242,6 @@ REFUSED = {
     "another thread": (OtherThread, "does not belong to the model"),
     "complex view": (ComplexDetour, r"aten\.view_as_complex"),
     "Fourier transform": (FourierDetour, r"aten\."),
-    "attention by hand": (SoftAttention, r"aten\._softmax|aten\.mul.*both depend"),
     "sparse tensor": (Sparse, r"sparse|aten\."),
 }
 
@@ -354,91 +344,3 @@ def test_compiled_code_gives_the_map_of_its_source_or_is_refused(backend, called
         assert_map_of_twin(plain, compiled, name)
     with torch.no_grad():
         torch.testing.assert_close(compiled(pixels()), plain(pixels()))
-
-
-class OfTokens(nn.Module):
-    """Something for sequences between two linear maps."""
-
-    def __init__(self, inner, first=False):
-        super().__init__()
-        self.embed, self.inner, self.last, self.first = nn.Linear(6, 8), inner, nn.Linear(8, 2), first
-
-    def forward(self, x):
-        found = self.embed(x)
-        found = (
-            self.inner(found, found, found)[0] if isinstance(self.inner, nn.MultiheadAttention) else self.inner(found)
-        )
-        found = found[0] if isinstance(found, tuple) else found
-        return self.last(found.mean(1))
-
-
-SEQUENCES = {
-    "nn.MultiheadAttention": lambda: nn.MultiheadAttention(8, 2, batch_first=True),
-    "nn.TransformerEncoder": lambda: nn.TransformerEncoder(
-        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=True
-    ),
-    "fused LSTM": lambda: nn.LSTM(8, 8, batch_first=True),
-    "GRU": lambda: nn.GRU(8, 8, batch_first=True),
-    "layer norm": lambda: nn.LayerNorm(8),
-    "group norm": lambda: nn.GroupNorm(5, 5),
-}
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", SEQUENCES)
-def test_attention_recurrence_and_layer_norm_are_refused_by_name_and_place(kind, dtype):
-    network = seeded(lambda: OfTokens(SEQUENCES[kind]()), dtype=dtype)
-    point = torch.randn(2, 5, 6, dtype=dtype)
-    with torch.no_grad():
-        network(point)
-    with pytest.raises(NotAnswerable, match=r"no rule for aten\.\w+, called in 'inner"):
-        explained(network, point, "epsilon")
-
-
-def test_a_hugging_face_transformer_is_refused_by_name_and_place():
-    transformers = pytest.importorskip("transformers")
-    settings = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    configuration = transformers.BertConfig(vocab_size=20, attn_implementation="sdpa", **settings)
-    torch.manual_seed(0)
-    network = transformers.BertForSequenceClassification(configuration).eval()
-    embedded = network.bert.embeddings.word_embeddings(torch.tensor([[1, 2, 3, 4]])).detach()
-
-    def scores(point):
-        return network(inputs_embeds=point, attention_mask=torch.ones(1, 4)).logits
-
-    with pytest.raises(NotAnswerable, match=r"no rule for aten\.native_layer_norm, called in 'bert\.encoder\.layer\.0"):
-        explained(scores, embedded, "epsilon", module=network)
-
-
-@pytest.mark.parametrize("length", [2, 3])
-def test_a_module_that_catches_its_own_errors_keeps_its_places_in_order(length):
-    class Catching(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.good, self.bad = nn.Linear(3, 2), nn.Linear(4, 2)
-
-        def forward(self, x):
-            try:
-                return self.bad(x)
-            except RuntimeError:
-                return self.good(x)
-
-    found = explained(seeded(Catching), torch.rand(length, 3, dtype=torch.float64), "epsilon")
-    assert [layer.place for layer in found.layers] == ["good"]
-
-
-def test_following_a_network_does_not_load_the_compiler():
-    code = (
-        "import sys, torch\n"
-        "from pellucid.engine.tape import Tape\n"
-        "network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())\n"
-        "with Tape(torch.ones(1, 2), network) as tape:\n"
-        "    network(tape.point)\n"
-        "assert len(tape.calls) == 2\n"
-        "assert 'torch._dynamo' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_every_composite_is_tried():
-    assert set(NAMES) < set(COMPOSITES)

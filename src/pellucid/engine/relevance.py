@@ -165,10 +165,12 @@ class Propagation:
         epsilon: float | None = None,
         bias: Tensor | None = None,
         positive: bool = False,
+        absorbing: float = 1.0,
     ) -> Tensor:
         """R / stab(D); the shares of stabiliser and bias are absorbed. Where D and ε are both 0, nothing is passed on.
 
-        ``positive`` promises that D ≥ 0, which saves work.
+        ``positive`` promises that D ≥ 0, which saves work; ``absorbing`` is the part of the shares that is absorbed, the
+        caller hands on the rest.
         """
         epsilon = self.composite.sum.stabilizer if epsilon is None else epsilon
         output = call.outputs[0]
@@ -185,8 +187,11 @@ class Propagation:
             offset = torch.copysign(denominator.new_full((), epsilon), denominator)
             stable = denominator + offset
             shares = torch.div(relevance, stable, out=stable)
-            self.absorb(STABILIZER, offset.mul_(shares), output)
-        self._absorb_shares(shares, output, epsilon if positive else 0.0, bias)
+            if absorbing:
+                self.absorb(STABILIZER, offset.mul_(shares).mul_(absorbing), output)
+        if absorbing:
+            bias = None if bias is None else bias * absorbing
+            self._absorb_shares(shares, output, epsilon * absorbing if positive else 0.0, bias)
         return shares
 
     def give(self, value: Value | Place, amount: Tensor) -> None:

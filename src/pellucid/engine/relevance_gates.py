@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from pellucid.engine.tape import Call
 
 GATES = frozenset({"aten.sigmoid", "aten.hardsigmoid"})
-NORMALISERS = frozenset(
-    f"aten.{name}"
-    for name in ("rsqrt", "sqrt", "reciprocal", "linalg_vector_norm", "norm", "std", "var", "sum", "mean")
-)
+# Factors and denominators that bring something to a norm of one.
+RECIPROCALS = frozenset({"aten.rsqrt", "aten.reciprocal"})
+NORMS = frozenset(f"aten.{name}" for name in ("sqrt", "linalg_vector_norm", "std", "var", "sum", "mean"))
 # These keep what a factor is: a gate times a constant, or one minus a gate, is a gate.
 _KEEPING = frozenset(
     f"aten.{name}"
@@ -35,6 +34,8 @@ class Product(Scaling):
     a gate (a sigmoid, one minus it, a multiple of it) gets the share that ``Gate`` names; what normalises gets nothing,
     its size is a fact of the example that is held fixed; two signals share evenly.
     """
+
+    families = frozenset({"gate"})
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
         first, second = call.args[0], call.args[1]
@@ -51,11 +52,11 @@ class Product(Scaling):
     def _shares(self, call: "Call", propagation: "Propagation") -> tuple[float, float]:
         kinds = [kind(value, call, propagation) for value in call.args[:2]]
         if call.name == "aten.div":
-            if kinds[1] not in NORMALISERS:
+            if kinds[1] not in NORMS:
                 raise unanswerable(call, "a quotient by something that depends on the input and is no norm")
             return 1.0, 0.0
-        if (kinds[0] in NORMALISERS) != (kinds[1] in NORMALISERS):
-            return (0.0, 1.0) if kinds[0] in NORMALISERS else (1.0, 0.0)
+        if (kinds[0] in RECIPROCALS) != (kinds[1] in RECIPROCALS):
+            return (0.0, 1.0) if kinds[0] in RECIPROCALS else (1.0, 0.0)
         if (kinds[0] in GATES) != (kinds[1] in GATES):
             share = propagation.special(call, Gate).share
             return (share, 1 - share) if kinds[0] in GATES else (1 - share, share)

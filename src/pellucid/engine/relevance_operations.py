@@ -158,24 +158,37 @@ class Addition(Operation):
                 raise unanswerable(call, "a sum before the first layer, under a rule that ignores the input's values")
             propagation.give(signals[0], relevance.sum_to_size(signals[0].size))
             return
-        terms = self.terms(call, propagation)
-        if len(signals) == 2 and propagation.composite.sum.split == "size":
+        rule, terms = propagation.composite.sum, self.terms(call, propagation)
+        by_size = len(signals) == 2 and rule.split == "size"
+        if by_size:
             terms = [term.abs() for term in terms]
-            share = propagation.share(call, relevance, terms[0] + terms[1], positive=True)
-        else:
-            share = propagation.share(call, relevance, propagation.output(call))
-        spread: Any = 0
-        for value, term in zip(call.args[:2], terms, strict=True):
-            given = share * term
-            if isinstance(value, Value) and value.depends:
-                propagation.give(value, given.sum_to_size(value.size))
-            else:
+        total = terms[0] + terms[1] if by_size else propagation.output(call)
+        share = propagation.share(call, relevance, total, positive=by_size, absorbing=1 - rule.bias_factor)
+        given = [share * term for term in terms]
+        for place, value in enumerate(call.args[:2]):
+            if not (isinstance(value, Value) and value.depends):
                 # A mask of −∞ stands where nothing arrives.
-                given = torch.where(share == 0, 0, given)
-                propagation.absorb(CONSTANT, given, call.outputs[0])
-            spread = spread + given.abs()
+                given[place] = torch.where(share == 0, 0, given[place])
+                propagation.absorb(CONSTANT, given[place] * (1 - rule.bias_factor), call.outputs[0])
         if len(signals) == 2:
-            propagation.watch_cancellation(relevance, spread, call.outputs[0])
+            propagation.watch_cancellation(relevance, given[0].abs() + given[1].abs(), call.outputs[0])
+        rest = self._rest(call, relevance, given, rule.bias_factor)
+        for place, value in enumerate(call.args[:2]):
+            if isinstance(value, Value) and value.depends:
+                amount = given[place] if rest is None else given[place] + rest / len(signals)
+                propagation.give(value, amount.sum_to_size(value.size))
+
+    @staticmethod
+    def _rest(call: "Call", relevance: Tensor, given: list[Tensor], factor: float) -> Tensor | None:
+        """What no signal got of the relevance, times ``factor``."""
+        if not factor:
+            return None
+        signals = [
+            amount
+            for value, amount in zip(call.args, given, strict=False)
+            if isinstance(value, Value) and value.depends
+        ]
+        return (relevance - sum(signals, torch.zeros_like(relevance))) * factor
 
     def factor(self, call: "Call", place: int) -> float:
         """What the term at ``place`` is multiplied by."""

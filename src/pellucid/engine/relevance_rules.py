@@ -39,8 +39,18 @@ def _epsilon(rule: Epsilon | Norm, product: "Product", relevance: Tensor, propag
     without_bias = isinstance(rule, Epsilon) and rule.zero_bias and product.bias is not None
     bias = None if without_bias else product.bias
     denominator = product.output - product.bias if without_bias else product.output  # type: ignore[operator]
-    shares = propagation.share(product.call, relevance, denominator, epsilon, bias)
-    return product.backward(shares, product.weight).mul_(product.inputs)
+    factor = rule.bias_factor
+    shares = propagation.share(product.call, relevance, denominator, epsilon, bias, absorbing=1 - factor)
+    given = product.backward(shares, product.weight).mul_(product.inputs)
+    return given if not factor else given.add_(_spread(product, shares, denominator, epsilon, bias), alpha=factor)
+
+
+def _spread(product: "Product", shares: Tensor, denominator: Tensor, epsilon: float, bias: Tensor | None) -> Tensor:
+    """What bias and stabiliser took, divided evenly over the inputs of each output."""
+    taken = torch.copysign(denominator.new_full((), epsilon), denominator)
+    taken = shares * (taken if bias is None else taken + bias)
+    ones = torch.ones_like(product.weight)
+    return product.backward(taken / product.forward(torch.ones_like(product.inputs), ones, 0), ones, 0)
 
 
 def _one_sided(

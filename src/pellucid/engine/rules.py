@@ -22,13 +22,19 @@ def _require(holds: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Epsilon:
-    """D = z. With ``epsilon=0`` this is LRP-0. (bach2015pixel)"""
+    """D = z. With ``epsilon=0`` this is LRP-0. (bach2015pixel)
+
+    ``bias_factor`` of what falls to the bias and to ε is not absorbed but spread evenly over the inputs; with 1, nothing is
+    lost. (arras2017explaining)
+    """
 
     epsilon: float = 1e-6
     zero_bias: bool = False
+    bias_factor: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.epsilon >= 0, "Epsilon: epsilon must be ≥ 0")
+        _require(0 <= self.bias_factor <= 1, "Epsilon: bias_factor must be between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -108,13 +114,16 @@ class Norm:
     """The ε-rule where ε is no choice but only keeps the division defined: sums, means, average pooling.
 
     ``split`` says how the sum of two signals divides: in *proportion* to the terms, whose shares explode where they nearly
-    cancel, or in proportion to their *size*, |a| against |b|, whose shares never exceed the whole.
+    cancel, or in proportion to their *size*, |a| against |b|, whose shares never exceed the whole. ``bias_factor`` of what
+    constant terms and ε would absorb is spread evenly over the signals.
     """
 
     stabilizer: float = 1e-6
     split: Literal["proportion", "size"] = "proportion"
+    bias_factor: float = 0.0
 
     def __post_init__(self) -> None:
+        _require(0 <= self.bias_factor <= 1, "Norm: bias_factor must be between 0 and 1")
         _require(self.split in ("proportion", "size"), "Norm: split must be proportion or size")
 
 

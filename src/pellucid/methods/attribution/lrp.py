@@ -1,7 +1,8 @@
 """Layer-wise relevance propagation: hand the score back through the network, layer by layer, to where it came from."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Union
+from typing import Annotated, ClassVar, Literal, Union
 
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Point, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.redistribution import redistribute, relevance_attribution
-from pellucid.engine.rules import Rule, composite
+from pellucid.engine.rules import Composite, Rule, composite
 from pellucid.engine.targets import resolve
 from pellucid.results.attribution import Attribution
 
@@ -64,6 +65,10 @@ class LRP:
     rules: Annotated[Union[Mapping[str, Rule], None], "rules by layer name or pattern, before the composite's"] = None
     low: Annotated[Bound, "lowest value of the input, for the box rule; None: the task's"] = None
     high: Annotated[Bound, "highest value of the input, for the box rule; None: the task's"] = None
+    sums: Annotated[
+        Literal["proportion", "size"],
+        "how the sum of two branches divides: as its terms, or as their sizes, which cannot explode where they cancel",
+    ] = "proportion"
     conditions: Annotated[Channels, "channels by layer: only relevance through these reaches the input"] = None
 
     def __post_init__(self) -> None:
@@ -76,13 +81,17 @@ class LRP:
             subject,
             inputs,
             target,
-            composite(self.composite),
+            self._composite(),
             rules=self.rules,
             at=query.at,
             bounds=self._bounds(subject, inputs),
             conditions=self.conditions,
         )
         return relevance_attribution(subject, inputs, query, target, found)
+
+    def _composite(self) -> Composite:
+        chosen = composite(self.composite)
+        return dataclasses.replace(chosen, sum=dataclasses.replace(chosen.sum, split=self.sums))
 
     def _bounds(self, subject: Subject, inputs: Inputs) -> tuple[Bound, Bound]:
         lowest, highest = subject.task.bounds(inputs) or (None, None)
