@@ -13,7 +13,7 @@ from pellucid.core.spec import Access
 from pellucid.engine.perturb import baseline_value, with_padding
 from pellucid.engine.targets import resolve
 
-KNOWN = {"complete", "conservative", "perturbation", "sensitivity", "stochastic"}
+KNOWN = {"class-blind", "complete", "conservative", "perturbation", "sensitivity", "stochastic"}
 
 
 def sums(scores):
@@ -86,3 +86,12 @@ def test_a_seed_is_there_where_draws_are_and_changes_them(method, subject_of):
     tables = [answer.table() for answer in answers]
     assert len(tables) == 2 * draws
     assert not draws or tables[0] != tables[1]
+
+
+@pytest.mark.parametrize(("method", "case"), claiming("class-blind"))
+def test_what_is_blind_to_classes_gives_each_nearly_the_same_map(method, case, subject_of, answer_of):
+    first, subject = answer_of(method, case), subject_of(case)
+    other = quick(method, case)(subject, question(method, subject, CASES[case].inputs, target=1))
+    together = torch.stack([first.scores.flatten(), other.scores.flatten()]).double()
+    assert not torch.equal(first.value, other.value)
+    assert float(torch.nn.functional.cosine_similarity(*together, dim=0)) > 0.95

@@ -58,7 +58,10 @@ class ClassResponse(Result):
         target = self.classes[:, number]
         if self.position is not None:
             target = torch.cat([self.position, target[:, None]], 1)
-        trust = {name: getattr(self, name) for name in ("residual", "reaching", "converged")}
+        by_class = {name: getattr(self, name) for name in ("residual", "reaching", "converged")}
+        trust: dict[str, Any] = {
+            name: None if values is None else values[:, number] for name, values in by_class.items()
+        }
         return Attribution(
             scores=self.responses[:, number],
             value=self.value[:, number],
@@ -70,7 +73,7 @@ class ClassResponse(Result):
             mask=self.mask,
             notes=self.notes,
             query=self.query,
-            **{name: None if of_all is None else of_all[:, number] for name, of_all in trust.items()},
+            **trust,
         )
 
     def by_feature(self) -> tuple[Tensor, ...]:

@@ -23,6 +23,7 @@ _KINDS = {
     Structure.ATTENTION: (nn.MultiheadAttention,),
     Structure.RECURRENCE: (nn.RNNBase, nn.RNNCellBase),
 }
+_ATTENTIONS = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 
 
 class TorchSubject:
@@ -48,7 +49,7 @@ class TorchSubject:
     def structure(self) -> frozenset[Structure]:
         modules = list(self._module.modules())
         found = {kind for kind, types in _KINDS.items() if any(isinstance(module, types) for module in modules)}
-        if any("attention" in type(module).__name__.lower() for module in modules):
+        if any(map(_attends, modules)):
             found.add(Structure.ATTENTION)
         if self.task.output != "value":
             found.add(Structure.CLASS_SCORES)
@@ -247,3 +248,9 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         for child, training in flags:
             if training:
                 child.training = True
+
+
+def _attends(module: nn.Module) -> bool:
+    """Whether a module is called an attention, or its own code asks torch for one."""
+    code = getattr(type(module).forward, "__code__", None)
+    return "attention" in type(module).__name__.lower() or bool(code and _ATTENTIONS & set(code.co_names))
