@@ -163,7 +163,7 @@ class NormLayer:
     """
 
     kind: Literal["linear", "identity"] = "linear"
-    stabilizer: float = 1e-6
+    stabilizer: float = 1e-9
 
     def __post_init__(self) -> None:
         _require(self.kind in ("linear", "identity"), "NormLayer: kind must be linear or identity")
