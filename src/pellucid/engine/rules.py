@@ -118,7 +118,7 @@ class Norm:
     constant terms and ε would absorb is spread evenly over the signals.
     """
 
-    stabilizer: float = 1e-6
+    stabilizer: float = 1e-9
     split: Literal["proportion", "size"] = "proportion"
     bias_factor: float = 0.0
 
