@@ -6,11 +6,12 @@ copy, a view.
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from pellucid.engine.memory import Value
 from pellucid.engine.relevance_operations import Operation, Scaling, register_operation, unanswerable
-from pellucid.engine.relevance_sums import reduced
+from pellucid.engine.relevance_sums import apart_from, reduced
 from pellucid.engine.rules import Gate
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from pellucid.engine.tape import Call
 
 GATES = frozenset({"aten.sigmoid", "aten.hardsigmoid"})
-# Factors and denominators that bring something to a norm of one.
-RECIPROCALS = frozenset({"aten.rsqrt", "aten.reciprocal"})
-NORMS = frozenset(f"aten.{name}" for name in ("sqrt", "linalg_vector_norm", "std", "var", "sum", "mean"))
+# Factors and denominators that only bring the other to a size or a sign.
+FACTORS = frozenset({"aten.rsqrt", "aten.reciprocal", "aten.sign"})
+NORMS = frozenset(f"aten.{name}" for name in ("sqrt", "pow", "linalg_vector_norm", "std", "var", "sum", "mean"))
 # These keep what a factor is: a gate times a constant, or one minus a gate, is a gate.
 _KEEPING = frozenset(
     f"aten.{name}"
@@ -55,8 +56,8 @@ class Product(Scaling):
             if kinds[1] not in NORMS:
                 raise unanswerable(call, "a quotient by something that depends on the input and is no norm")
             return 1.0, 0.0
-        if (kinds[0] in RECIPROCALS) != (kinds[1] in RECIPROCALS):
-            return (0.0, 1.0) if kinds[0] in RECIPROCALS else (1.0, 0.0)
+        if (kinds[0] in FACTORS) != (kinds[1] in FACTORS):
+            return (0.0, 1.0) if kinds[0] in FACTORS else (1.0, 0.0)
         if (kinds[0] in GATES) != (kinds[1] in GATES):
             share = propagation.special(call, Gate).share
             return (share, 1 - share) if kinds[0] in GATES else (1 - share, share)
@@ -74,6 +75,20 @@ def kind(value: Value, call: "Call", propagation: "Propagation") -> str:
 
 def _depends(value: Any) -> bool:
     return isinstance(value, Value) and value.depends
+
+
+class GatedHalf(Operation):
+    """The first half of an axis times the sigmoid of the second: ``glu``."""
+
+    families = frozenset({"gate"})
+
+    def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
+        axis = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", -1)
+        share = propagation.special(call, Gate).share
+        propagation.give(call.args[0], torch.cat([relevance * (1 - share), relevance * share], axis))
+
+    def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
+        return apart_from(1, -1)(call, source, axis)
 
 
 class Power(Operation):
@@ -105,7 +120,7 @@ class Held(Operation):
         return super().output_axis(call, source, axis) if self.dim is None else reduced(call, source, axis, self.dim)
 
 
-for _name in ("rsqrt", "reciprocal"):
+for _name in ("rsqrt", "reciprocal", "sign"):
     register_operation(f"aten.{_name}", Held())
 for _name in ("var", "std"):
     register_operation(f"aten.{_name}", Held(1))
@@ -113,3 +128,4 @@ register_operation("aten.linalg_vector_norm", Held(2))
 for _name in ("mul", "div"):
     register_operation(f"aten.{_name}", Product())
 register_operation("aten.pow", Power())
+register_operation("aten.glu", GatedHalf())

@@ -250,7 +250,7 @@ _SELECTIONS: dict[Axis, str] = {
         "pixel_shuffle pixel_unshuffle channel_shuffle im2col reflection_pad1d reflection_pad2d reflection_pad3d "
         "replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d "
         "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d adaptive_max_pool2d "
-        "adaptive_max_pool3d max_pool3d_with_indices"
+        "adaptive_max_pool3d max_pool3d_with_indices max_unpool2d max_unpool3d fractional_max_pool2d fractional_max_pool3d"
     ),
     apart_from(1, 0): "index_select gather flip rot90",
     apart_from(1, -1): "sort",
