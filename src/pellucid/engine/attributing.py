@@ -10,7 +10,7 @@ from torch import Tensor
 from pellucid.core.method import Answers, Method
 from pellucid.core.query import Decision
 from pellucid.core.subject import Features, Inputs, Subject
-from pellucid.engine.perturb import grouping
+from pellucid.engine.perturb import grouping, position_axes
 from pellucid.engine.targets import Target
 from pellucid.results.attribution import Attribution
 
@@ -70,6 +70,16 @@ def readable_features(subject: Subject, inputs: Inputs) -> Features:
     offered = subject.task.groupings()
     finest = next((name for name in ("words", "columns", "positions", "pixels") if name in offered), "elements")
     return grouping(subject, inputs, finest)
+
+
+def once_per_position(subject: Subject, inputs: Inputs) -> Features:
+    """Readable features of scores that are the same in all channels of a position: they count once, not per channel."""
+    features, positions = readable_features(subject, inputs), position_axes(subject, inputs)
+    segments = features.segments.expand_as(inputs.value).clone()
+    for axis in range(1, segments.ndim):
+        if axis not in positions:
+            segments.narrow(axis, 1, segments.shape[axis] - 1).fill_(-1)
+    return dataclasses.replace(features, segments=segments)
 
 
 def _channels(scores: Tensor) -> Features:

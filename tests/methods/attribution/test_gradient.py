@@ -162,6 +162,34 @@ def test_the_saliency_map_is_the_absolute_derivative():
     assert bool((signed.scores < 0).any())
 
 
+def test_the_first_saliency_map_is_the_largest_size_over_the_channels_and_counts_once():
+    net, inputs = made(Functional)
+    subject, decision = pl.wrap(net), pl.Decision(inputs, target=1)
+    signed, largest = Gradient()(subject, decision), Gradient(values="maximum")(subject, decision)
+    expected = signed.scores.abs().amax(1)
+    assert torch.equal(largest.scores, expected[:, None].expand_as(inputs))
+    for found, example in zip(largest.by_feature(), expected, strict=True):
+        assert found.sum() == pytest.approx(float(example.sum()))
+
+
+@pytest.mark.parametrize(("subject", "raw"), [("minilm-sentiment", "A warm film."), ("char-lstm", ["what", "a"])])
+def test_words_and_characters_have_the_largest_size_among_their_numbers(subject, raw):
+    loaded = pl.load(subject)
+    signed, largest = (Gradient(values=values)(loaded, pl.Decision(raw, target=0)) for values in ("signed", "maximum"))
+    assert torch.equal(largest.scores, signed.scores.abs().amax(2, keepdim=True).expand_as(signed.scores))
+    assert [len(vector) for vector in largest.by_feature()] == [len(vector) for vector in signed.by_feature()]
+
+
+def test_where_there_are_no_channels_the_largest_size_is_the_size():
+    net, inputs = made(InPlace)
+    absolute, largest = (
+        Gradient(values=values)(pl.wrap(net), pl.Decision(inputs, target=1)) for values in ("absolute", "maximum")
+    )
+    assert torch.equal(absolute.scores, largest.scores)
+    with pytest.raises(NotAnswerable, match="at a layer ask values='absolute'"):
+        Gradient(values="maximum")(pl.wrap(net), pl.Decision(inputs, target=1, at="first"))
+
+
 def test_the_batch_size_does_not_matter():
     net, inputs = made(Recurrent, 5)
     subject, decision = pl.wrap(net), pl.Decision(inputs, target=1)

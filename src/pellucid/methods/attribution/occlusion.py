@@ -1,6 +1,5 @@
 """Occlusion: slide a window over the input, put the baseline in it, and see how far the score falls."""
 
-import dataclasses
 import itertools
 from typing import Annotated, ClassVar, Union
 
@@ -11,8 +10,8 @@ from pellucid.core.errors import UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
-from pellucid.core.subject import Features, Inputs, Subject
-from pellucid.engine.attributing import attribution, readable_features
+from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.attributing import attribution, once_per_position
 from pellucid.engine.batching import evaluate
 from pellucid.engine.perturb import Baseline, baseline_value, position_axes
 from pellucid.engine.targets import Target, resolve
@@ -69,18 +68,8 @@ class Occlusion:
             [plain[row] - _covered(subject, inputs, target, cover, row, axes, boxes) for row in range(len(inputs))]
         )
         scores = _mean_over_windows(inputs.value, axes, boxes, falls)
-        features = _once_per_position(subject, inputs, axes)
+        features = once_per_position(subject, inputs)
         return attribution(subject, inputs, query, target, scores, plain.to(scores.dtype), features)
-
-
-def _once_per_position(subject: Subject, inputs: Inputs, axes: tuple[int, ...]) -> Features:
-    """Readable features that count the fall at a position once, not once for each of its channels."""
-    features = readable_features(subject, inputs)
-    segments = features.segments.expand_as(inputs.value).clone()
-    for axis in range(1, segments.ndim):
-        if axis not in axes:
-            segments.narrow(axis, 1, segments.shape[axis] - 1).fill_(-1)
-    return dataclasses.replace(features, segments=segments)
 
 
 def _default_window(subject: Subject, sizes: tuple[int, ...]) -> tuple[int, ...]:
