@@ -157,7 +157,7 @@ def test_many_small_features_are_not_left_behind_when_their_sum_happens_to_fit()
     distances = []
     for seed in range(20):
         height, rate, expected = kinked(seed, 200, 300)
-        path, _ = integrate(height, rate)
+        path, _ = integrate(height, rate, max_steps=600)
         assert path.converged
         distances.append(float((path.integral() - expected).norm() / expected.norm()))
     assert max(distances) <= 0.075

@@ -136,11 +136,10 @@ class PathIntegral:
         self.converged = smooth and self._within(self._largest_residual(), change, sizes)
         if self.converged:
             return
-        # Five nodes are too few to tell, and nine are as good a start for panels. Far from the tolerance panels would
-        # need hundreds of steps, so that a rate which only looks rough at first is worth the next order.
+        # Far from the tolerance panels would need hundreds of steps, so that a rate which only looks rough at first is
+        # worth the next order.
         far = float(change.norm()) > _FAR * self._tolerance * float(sizes.norm())
-        rising = smooth or far or self._order == _START
-        if rising and 2 * self._order <= _LARGEST_ORDER and 2 * self._order + 1 <= self._max_steps:
+        if (smooth or far) and 2 * self._order <= _LARGEST_ORDER and 2 * self._order + 1 <= self._max_steps:
             self._order *= 2
             self.wanted = [place for place in clenshaw_curtis(self._order)[0].tolist() if place not in self._nodes]
         elif self.steps < self._max_steps:
