@@ -1,0 +1,303 @@
+"""Multipliers between two runs: how much of each operation's change of output each of its inputs accounts for.
+
+A multiplier m of an input with change Δ accounts for m · Δ, and the inputs of an operation together account for all of
+its change. That is the operation's derivative averaged over the straight path between its inputs in the two runs: Δout/Δin
+for an element-wise function, the transpose for a linear one, the derivative half-way for a product of two values. Maxima
+alone go by their winners. (shrikumar2017learning)
+"""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import beta, betainc
+from torch import Tensor
+
+from pellucid.core import meter
+from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.alignment import Alignment
+from pellucid.engine.backward import precision, taped, walked_back
+from pellucid.engine.dispatch import results
+from pellucid.engine.gradients import point_value
+from pellucid.engine.memory import Value
+from pellucid.engine.tape import Call
+from pellucid.engine.targets import Target
+from pellucid.engine.transposes import Amounts, Given, Reading, transposed
+
+_ORDERS, _LARGEST_EVEN, _CROWDING = (2, 4, 8, 16, 32, 64, 128), 16, 7
+# So many units in the last place may be rounding: of a difference, and of a value that was computed in many steps.
+_ROUNDING, _NOISE = 2, 100
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each element of the point contributed to the change of the explained quantity.
+
+    ``values`` and ``lowest`` ``[batch]`` are that quantity for the inputs and for the reference, ``scores`` the multipliers
+    times the change of the point, in its shape.
+    """
+
+    values: Tensor
+    lowest: Tensor
+    scores: Tensor
+
+
+def contributions(
+    subject: Subject, inputs: Inputs, reference: Tensor, target: Target, at: str, rule: "type[Rescale]"
+) -> Contributions:
+    """Contributions between ``reference``, in the shape of the inputs' point, and the inputs.
+
+    At a layer they are between its activations for both, everything around it being that of the inputs.
+    """
+    size = max(1, subject.batch_size(inputs) // 4)  # two tapes, and each holds more than a pass does
+    parts = [slice(start, start + size) for start in range(0, len(inputs), size)]
+    found = [_one_batch(subject, inputs.rows(part), reference[part], target.rows(part), at, rule) for part in parts]
+    return Contributions(*(torch.cat(tensors).cpu() for tensors in zip(*found, strict=True)))
+
+
+def _one_batch(
+    subject: Subject, inputs: Inputs, reference: Tensor, target: Target, at: str, rule: "type[Rescale]"
+) -> tuple[Tensor, Tensor, Tensor]:
+    point, start = (point_value(subject, given, at) for given in (inputs, inputs.at(reference)))
+    with (
+        taped(subject, inputs, target, at, point) as (tape, values),
+        taped(subject, inputs, target, at, start) as (other, lowest),
+    ):
+        multipliers = walked_back(tape, values, otherwise=rule(Alignment(tape, other), precision(tape, values)))
+    meter.count(backward=len(inputs))
+    return values, lowest, multipliers * (point - start).to(multipliers)
+
+
+class Rescale:
+    """What each operation hands back, for :func:`~pellucid.engine.backward.walked_back` over the tape of the input."""
+
+    def __init__(self, alignment: Alignment, dtype: torch.dtype) -> None:
+        self.alignment = alignment
+        self.epsilon = torch.finfo(dtype).eps
+
+    def __call__(self, call: Call, amounts: Amounts, read: Reading) -> Given:
+        amount, single = amounts[0], all(other is None for other in amounts[1:])
+        differs = self.alignment.differs(call)
+        if amount is not None and single and not any(value.live.is_complex() for value in call.inputs):
+            if _is_curve(call) or (differs and _is_gate(call)):
+                return self.curve(call, amount, read, differs)
+            if call.name in _EXTREMA or (differs and call.name in _CHOICES):
+                return self._won(call, amount, read)
+        return self._halfway(call, amounts, read) if _is_even(call) else self._averaged(call, amounts, read)
+
+    def curve(self, call: Call, amount: Tensor, read: Reading, differs: bool) -> Given:
+        """An element-wise function of one input: Δout/Δin, or the derivative half-way where the input hardly changes.
+
+        ``differs`` says that a constant of it, such as a mask, is another one for the reference.
+        """
+        source, other = call.inputs[0], self.alignment.reference(call)
+        here, there = output(call, read), output(other, read)
+        change = self.change(source, read)
+        quotient = (amount * (here - there) / torch.where(change == 0, 1, change)).sum_to_size(source.size)
+        slope = dict(self._halfway(call, (amount,), read)).get(source, torch.zeros_like(change))
+        sizes = here.abs() + there.abs() + read(source).abs() + read(self.alignment.twin(source)).abs()
+        size = (amount.abs() * sizes).sum_to_size(source.size)
+        return [(source, self.steadier(quotient, slope, change, size))]
+
+    def steadier(self, quotient: Tensor, slope: Tensor, change: Tensor, size: Tensor) -> Tensor:
+        """The quotient by a change, or the slope, where rounding of numbers of that size is all that sets them apart."""
+        return torch.where((quotient - slope).abs() * change.abs() <= _ROUNDING * self.epsilon * size, slope, quotient)
+
+    def change(self, value: Value, read: Reading) -> Tensor:
+        """Δ: the value less what it is for the reference."""
+        return read(value) - read(self.alignment.twin(value))
+
+    def small(self, value: Value, read: Reading) -> Tensor:
+        """Where the change is no more than rounding."""
+        here, there = read(value), read(self.alignment.twin(value))
+        return (here - there).abs() <= _NOISE * self.epsilon * torch.maximum(here.abs(), there.abs())
+
+    def _won(self, call: Call, amount: Tensor, read: Reading) -> Given:
+        """The input's winner accounts for the way from the reference's maximum to the higher one of both, the reference's
+        winner for the way from there to the input's maximum; to the lower one for minima."""
+        other = self.alignment.reference(call)
+        here, there = output(call, read), output(other, read)
+        best = (torch.minimum if call.name in _MINIMA else torch.maximum)(here, there)
+        won = dict(transposed(call, (amount * (best - there),), read))
+        won_there = dict(transposed(other, (amount * (here - best),), read))
+        plain, plain_there = dict(transposed(call, (amount,), read)), dict(transposed(other, (amount,), read))
+        given = []
+        for value in call.inputs:
+            twin, small = self.alignment.twin(value), self.small(value, read)
+            quotient = (won.get(value, 0) + won_there.get(twin, 0)) / torch.where(small, 1, self.change(value, read))
+            slope = (plain.get(value, 0) + plain_there.get(twin, 0)) / 2
+            given.append((value, torch.where(small, slope, quotient)))
+        return given
+
+    def _halfway(self, call: Call, amounts: Amounts, read: Reading) -> Given:
+        """The derivative half-way between both runs: exact for linear operations, and for products of two values."""
+        return transposed(call, amounts, self._between(read, 0.5))
+
+    def _averaged(self, call: Call, amounts: Amounts, read: Reading) -> Given:
+        """The derivative averaged by Gauss–Legendre rules of rising order, until the inputs account for the change."""
+        other = self.alignment.reference(call)
+        rises = [
+            _accounted(amount, output(call, read, place) - output(other, read, place))
+            for place, amount in enumerate(amounts)
+            if amount is not None
+        ]
+        changes = {value: self.change(value, read) for value in call.inputs}
+        found: dict[Value, Tensor] = {}
+        accounts: dict[Value, Tensor] = {}
+        for order in _ORDERS:
+            last, found = accounts, self._quadrature(call, amounts, read, order)
+            accounts = {value: _accounted(gradient, changes[value]) for value, gradient in found.items()}
+            if last and _settled(accounts, last, rises, self.epsilon**0.7):
+                break
+        return list(found.items())
+
+    def _quadrature(self, call: Call, amounts: Amounts, read: Reading, order: int) -> dict[Value, Tensor]:
+        total: dict[Value, Tensor] = {}
+        for place, weight in zip(*_gauss_legendre(order), strict=True):
+            for value, gradient in transposed(call, amounts, self._between(read, place)):
+                total[value] = gradient * weight if value not in total else total[value] + gradient * weight
+        return total
+
+    def _between(self, read: Reading, place: float) -> Reading:
+        """Values on the straight path from the reference, at 0, to the input, at 1."""
+
+        def between(value: Value) -> Tensor:
+            here = read(value)
+            fixed = not value.depends and self.alignment.equal(value)
+            if fixed or not (here.is_floating_point() or here.is_complex()):
+                return here
+            return torch.lerp(read(self.alignment.twin(value)), here, place)
+
+        return between
+
+
+def output(call: Call, read: Reading, place: int = 0) -> Tensor:
+    """An output of a call, computed again where the model rounds it to less than the precision of the walk."""
+    value = call.outputs[place]
+    assert value is not None
+    recorded, wanted = value.tensor(), read(value)
+    return wanted if recorded.dtype == wanted.dtype else results(call.run(read))[place]
+
+
+def _is_curve(call: Call) -> bool:
+    """Whether each output is a function of one element of the one input, always the same function."""
+    quotient = call.name == "aten.div" and call.inputs[0] is not call.args[0] and not call.kwargs
+    return len(call.inputs) == 1 and (call.name in _CURVES or quotient)
+
+
+def _is_gate(call: Call) -> bool:
+    """Whether each output comes from one element of the one input, and a constant decides how."""
+    overwritten = call.name == "aten.index_put" and call.inputs[0] is not call.args[0]
+    return call.name in _GATES and len(call.inputs) == 1 and not overwritten
+
+
+def _is_even(call: Call) -> bool:
+    """Whether the derivative half-way is the average of the derivative."""
+    match call.name.removeprefix("aten."):
+        case "native_batch_norm" | "cudnn_batch_norm" | "miopen_batch_norm":
+            return not call.args[5]  # with the statistics of training
+        case "div":
+            return call.inputs == [call.args[0]] and not call.kwargs
+    return call.name in _EVEN and "reduce" not in call.kwargs
+
+
+def _accounted(multiplier: Tensor, change: Tensor) -> Tensor:
+    """What a multiplier accounts for, element by element."""
+    return (multiplier.conj() * change).real if multiplier.is_complex() else multiplier * change
+
+
+def _settled(
+    accounts: Mapping[Value, Tensor], last: Mapping[Value, Tensor], rises: Sequence[Tensor], tolerance: float
+) -> bool:
+    """Whether the last order changed nothing, and what the inputs account for is what the outputs changed by."""
+    size = _largest([*accounts.values(), *rises])
+    moved = _largest([account - last[value] for value, account in accounts.items()])
+    missed = _sum(accounts.values()) - _sum(rises)
+    return moved <= tolerance * size and abs(missed) <= tolerance * _sum(rise.abs() for rise in rises)
+
+
+def _largest(tensors: Iterable[Tensor]) -> float:
+    return max((float(tensor.abs().max()) for tensor in tensors if tensor.numel()), default=0.0)
+
+
+def _sum(tensors: Iterable[Tensor]) -> float:
+    return sum(float(tensor.sum(dtype=torch.float64)) for tensor in tensors)
+
+
+@functools.cache
+def _gauss_legendre(order: int) -> tuple[list[float], list[float]]:
+    """Nodes in (0, 1) and weights that sum to 1.
+
+    High orders crowd towards both ends, because what low ones do not integrate are normalisations of next to nothing: of
+    a constant reference they turn within the first thousandth of the path, or less.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes, weights = (nodes + 1) / 2, weights / 2
+    if order > _LARGEST_EVEN:
+        power = _CROWDING - 1
+        weights = weights * (nodes * (1 - nodes)) ** power / beta(_CROWDING, _CROWDING)
+        nodes = betainc(_CROWDING, _CROWDING, nodes)
+    return nodes.tolist(), weights.tolist()
+
+
+def _names(*names: str) -> frozenset[str]:
+    return frozenset(f"aten.{name}" for name in names)
+
+
+# Element by element, of one input beside constants.
+_CURVES = _names(
+    *("relu", "hardtanh", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "sigmoid", "tanh", "hardswish"),
+    *("hardsigmoid", "softplus", "log_sigmoid_forward", "_prelu_kernel", "rrelu_with_noise", "threshold", "clamp"),
+    *("clamp_min", "clamp_max", "hardshrink", "softshrink", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p"),
+    *(
+        "sqrt",
+        "rsqrt",
+        "reciprocal",
+        "pow",
+        "abs",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "asinh",
+    ),
+    *("acosh", "atanh", "erf", "erfc", "sinc", "logit", "floor", "ceil", "round", "trunc", "frac", "sign", "maximum"),
+    *("minimum", "fmax", "fmin"),
+)
+# The same where a constant that takes part is another one for the reference, such as the mask of a ReLU by hand.
+_GATES = _names("mul", "div", "where", "masked_fill", "index_put")
+_MINIMA = _names("min", "amin", "minimum", "fmin")
+_EXTREMA = _MINIMA | _names(
+    *(
+        "max_pool2d_with_indices",
+        "max_pool3d_with_indices",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool3d",
+        "max",
+        "amax",
+    ),
+    *("maximum", "fmax"),
+)
+# They choose by a mask or an index, which may be another one for the reference.
+_CHOICES = _names("where", "masked_fill", "gather", "take", "index", "index_select")
+# Linear in what depends on the point, or in each of two factors: the derivative is its own average half-way.
+_EVEN = _names(
+    *("convolution", "_convolution", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "mul", "addcmul", "add"),
+    *("sub", "rsub", "neg", "sum", "mean", "cumsum", "cat", "stack", "clone", "_to_copy", "copy", "lift_fresh_copy"),
+    *("zero", "fill", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d"),
+    *("unsafe_split", "unsafe_split_with_sizes", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "im2col"),
+    *("col2im", "flip", "roll", "rot90", "repeat", "tril", "triu", "where", "masked_fill", "masked_select", "gather"),
+    *("take", "index", "index_select", "index_put", "index_add", "index_copy", "index_fill", "scatter", "scatter_add"),
+    *("masked_scatter", "slice_scatter", "select_scatter", "diagonal_scatter", "constant_pad_nd", "reflection_pad1d"),
+    *("reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d", "replication_pad3d"),
+    *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d"),
+    *("_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "upsample_linear1d", "upsample_bilinear2d"),
+    *("upsample_bicubic2d", "upsample_trilinear3d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_fft_r2c"),
+    *("_fft_c2r", "_fft_c2c"),
+)
