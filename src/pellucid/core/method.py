@@ -5,7 +5,7 @@ import functools
 import importlib
 import pkgutil
 import time
-from typing import Any, Protocol, TypeVar, dataclass_transform, get_args, get_type_hints, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, dataclass_transform, get_args, get_type_hints, runtime_checkable
 
 import torch
 
@@ -28,7 +28,7 @@ METHODS: dict[str, type] = {}
 class Method(Protocol):
     """Anything that answers a query of a subject."""
 
-    spec: Spec
+    spec: ClassVar[Spec]
 
     def __call__(self, subject: Subject, query: Any) -> Result: ...
 
@@ -93,7 +93,8 @@ def nested_methods(method: Any) -> tuple[Method, ...]:
 
 def fields_of(method: Any) -> dict[str, Any]:
     """The hyper-parameters of a method as plain data; nested methods and rules by their own fields, data by digest."""
-    data = _data_fields(type(method))
+    cls: type = type(method)
+    data = _data_fields(cls)
     values = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
     return {name: _told(value) if name in data else _plain(value) for name, value in values.items()}
 

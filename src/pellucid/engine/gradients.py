@@ -37,7 +37,7 @@ def gradients(
 def point_value(subject: Subject, inputs: Inputs, at: str = "input") -> Tensor:
     """The value of the point for each example: the input itself, or the activation of a layer."""
     if at == "input":
-        return inputs.value
+        return _continuous(subject, inputs.value)
     size = subject.batch_size(inputs)
 
     def work(rows: slice) -> Tensor:
@@ -52,7 +52,8 @@ def recorded(
     """The explained quantity ``[batch]`` and the point, with the graph that leads from one to the other."""
     with torch.enable_grad():
         if at == "input":
-            point = (inputs.value if replaced is None else replaced).detach().clone().requires_grad_()
+            value = _continuous(subject, inputs.value if replaced is None else replaced)
+            point = value.detach().clone().requires_grad_()
             run = subject.run(inputs.at(point), capture=target.capture, differentiable=True)
         elif replaced is not None:
             point = replaced.detach().clone().requires_grad_()
@@ -73,6 +74,14 @@ def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replac
     if gradient is None:
         raise NotAnswerable(f"the score of {subject.name} does not depend on {at!r}")
     return Gradients(values.detach().cpu(), settled(gradient), settled(point))
+
+
+def _continuous(subject: Subject, value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        raise NotAnswerable(
+            f"{subject.name} reads whole numbers, which have no gradient; ask at the layer that turns them into vectors"
+        )
+    return value
 
 
 def settled(tensor: Tensor) -> Tensor:

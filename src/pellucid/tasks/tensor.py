@@ -105,6 +105,8 @@ def elementwise_baseline(task: Any, inputs: Inputs, name: str, seed: int) -> Ten
     result = torch.zeros_like(point)
     if name == "zero":
         return result
+    if not point.is_floating_point():
+        raise UsageError(f"the baseline {name!r} is not made of whole numbers, as the input is; give one as a tensor")
     bounds = task.bounds(inputs)
     for row, example in enumerate(point):
         kept = slice(None) if inputs.mask is None else inputs.mask[row]

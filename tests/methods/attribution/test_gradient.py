@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 import pellucid as pl
-from pellucid.core.errors import NotAnswerable
-from pellucid.methods import Gradient
+from pellucid.core.errors import NotAnswerable, PellucidError
+from pellucid.methods import ExpectedGradients, Gradient, IntegratedGradients, SmoothGrad
 
 
 class Functional(nn.Module):
@@ -218,3 +218,19 @@ def test_a_score_that_does_not_depend_on_the_input_is_refused():
 
     with pytest.raises(NotAnswerable, match="does not depend"):
         Gradient()(pl.wrap(Constant()), pl.Decision(torch.ones(1, 2)))
+
+
+@pytest.mark.parametrize("method", [Gradient(), IntegratedGradients(), SmoothGrad(), ExpectedGradients()])
+def test_whole_numbers_have_no_gradient_but_their_embedding_has(method):
+    class Embedded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.head = nn.Embedding(10, 4), nn.Linear(4, 3)
+
+        def forward(self, numbers):
+            return self.head(self.table(numbers).tanh().mean(1))
+
+    subject, numbers = pl.wrap(Embedded()), torch.tensor([[1, 5, 2], [3, 3, 9]])
+    with pytest.raises(PellucidError, match="whole numbers"):
+        method(subject, pl.Decision(numbers, target=1))
+    assert Gradient()(subject, pl.Decision(numbers, target=1, at="table")).scores.shape == (2, 3, 4)

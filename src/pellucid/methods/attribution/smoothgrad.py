@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from pellucid.core.errors import NotAnswerable
 from pellucid.core.meter import report
 from pellucid.core.method import method
 from pellucid.core.query import Decision
@@ -65,6 +66,10 @@ class SmoothGrad:
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         inputs = subject.prepare(query.inputs)
+        if not inputs.value.is_floating_point():
+            raise NotAnswerable(
+                f"{subject.name} reads whole numbers, to which no noise can be added; ask the inner method"
+            )
         target = resolve(subject, inputs, query)
         plain = self._inner(subject, query, inputs, target)
         widths = self.spread * _ranges(inputs)
