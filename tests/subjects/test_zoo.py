@@ -45,7 +45,7 @@ def test_every_name_loads_and_answers_its_own_example(name):
     assert not any(module.training for module in subject.module.modules())
 
 
-@pytest.mark.parametrize("name", ["digits-cnn", "wine-mlp", "diabetes-mlp", "char-lstm"])
+@pytest.mark.parametrize("name", ["digits-cnn", "wine-mlp", "diabetes-mlp", "lstm-sentiment", "char-lstm"])
 def test_loading_again_gives_the_same_fingerprint(name):
     assert pl.load(name).fingerprint == subject_of(name).fingerprint
 
@@ -123,8 +123,9 @@ def test_digits_are_read_as_light_ink_on_dark_paper():
     assert (found == digits.target[1347:]).mean() > 0.9
 
 
-def test_sentences_are_judged_by_their_words():
-    subject = subject_of("minilm-sentiment")
+@pytest.mark.parametrize("name", ["minilm-sentiment", "lstm-sentiment"])
+def test_sentences_are_judged_by_their_words(name):
+    subject = subject_of(name)
     found = subject.scores(["A wonderful, moving film.", "A dull, stupid waste of time."]).argmax(1).tolist()
     assert [subject.task.labels[number] for number in found] == ["positive", "negative"]
 
@@ -137,6 +138,7 @@ def test_sentences_are_judged_by_their_words():
         ("diabetes-mlp", load_diabetes(scaled=False).data[0].tolist(), None, ("age", "s6")),
         ("digits-cnn", load_digits().images[0] / 16, "0", ("pixel 0", "pixel 63")),
         ("minilm-sentiment", "A wonderful film", "positive", ("A", "film")),
+        ("lstm-sentiment", "A wonderful film", "positive", ("A", "film")),
         ("char-lstm", "To be, or not", (5, "e"), ("T", "t")),
     ],
 )

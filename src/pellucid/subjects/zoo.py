@@ -73,6 +73,17 @@ def minilm_sentiment(*, device: Any = None) -> "TorchSubject":
     return _subject("minilm-sentiment", network, task, device)
 
 
+def lstm_sentiment(*, device: Any = None) -> "TorchSubject":
+    """Whether a sentence is negative or positive, from its word embeddings, by an LSTM that reads in both directions."""
+    from pellucid.models.sentence_lstm import WordTokenizer, load_lstm_sentiment
+    from pellucid.tasks.text import Text
+
+    packaged = load_lstm_sentiment()
+    network: Any = packaged.module
+    task = Text(WordTokenizer(packaged.features), network.embedding, packaged.labels)
+    return _subject("lstm-sentiment", network, task, device)
+
+
 def char_lstm(*, device: Any = None) -> "TorchSubject":
     """The next character of a play at every position; its initial state ``hidden`` and ``cell`` is an input too."""
     from pellucid.models.character_lstm import load_char_lstm
@@ -93,6 +104,7 @@ ZOO: Mapping[str, Callable[..., "TorchSubject"]] = {
     "efficientnet-lite2": efficientnet_lite2,
     "digits-cnn": digits_cnn,
     "minilm-sentiment": minilm_sentiment,
+    "lstm-sentiment": lstm_sentiment,
     "char-lstm": char_lstm,
     "wine-mlp": wine_mlp,
     "diabetes-mlp": diabetes_mlp,
