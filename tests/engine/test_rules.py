@@ -16,6 +16,7 @@ from pellucid.engine.rules import (
     Pass,
     WSquare,
     ZBox,
+    ZMinus,
     ZPlus,
     composite,
 )
@@ -108,6 +109,8 @@ RULES = [
     Gamma(2.0, 1e-6, zero_bias=True),
     ZPlus(1e-3),
     ZPlus(1e-6, zero_bias=True),
+    ZMinus(1e-3),
+    ZMinus(1e-6, zero_bias=True),
     AlphaBeta(2.0, 1.0, 1e-3),
     AlphaBeta(1.5, 0.5, 1e-6, zero_bias=True),
     ZBox(-1.5, 2.0, 1e-3),
@@ -165,6 +168,8 @@ def written_out(rule, matrix, bias, connected, point, arriving):
                 parts = []
             case ZPlus():
                 parts = [(plus * up + minus * down, raised, amount)]
+            case ZMinus():
+                parts = [(plus * down + minus * up, lowered, amount)]
             case AlphaBeta():
                 parts = [
                     (plus * up + minus * down, raised, rule.alpha * amount),

@@ -116,8 +116,9 @@ def check_tokens_at(tape: Tape, name: str, layer: Attention) -> None:
 def fed_tokens(subject: Subject, inputs: Inputs, layer: str, tokens: int) -> Tensor:
     """For each element of the point of one example the number of the token in ``layer`` that it feeds, −1 for none.
 
-    Where the ``layer`` is the input itself, tokens are its positions. Elsewhere the tokens are weighted by 1 or 2, bit by bit of their number: by this factor the gradient at an element grows, if the
-    element feeds one token alone. Raises ``NotAnswerable`` where some feed several.
+    Where the ``layer`` is the input itself, tokens are its positions. Elsewhere the tokens are weighted by 1 or 2, bit by
+    bit of their number: by this factor the gradient at an element grows, if the element feeds one token alone. Raises
+    ``NotAnswerable`` where some feed several.
     """
     if layer == "input":
         return torch.arange(tokens)[:, None].expand(inputs.value.shape[1:])

@@ -1,7 +1,7 @@
 """A decision's relevance: the subject's pass on a tape, the explained quantity as its seed, one walk back per batch."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from pellucid.engine.relevance import Bound, Condition, propagate
 from pellucid.engine.relevance_operations import SOFTMAX
 from pellucid.engine.relevance_records import LayerRelevance, Relevance
 from pellucid.engine.rules import Composite, Rule
+from pellucid.engine.tape import Tape
 from pellucid.engine.taping import taped
 from pellucid.engine.targets import Target
 from pellucid.results.attribution import Attribution
@@ -64,12 +65,14 @@ def redistribute(
     bounds: tuple[Bound, Bound] | None = None,
     reading: Sequence[str] = (),
     conditions: Mapping[str, Condition] | None = None,
+    inspect: Callable[[Tape, Tensor], None] | None = None,
 ) -> Redistribution:
     """Redistribute the explained quantity of every example; see :func:`~pellucid.engine.relevance.propagate`.
 
     The walk starts from scores before the softmax, each weighted by how fast the quantity changes with it: a logit from
     itself, a probability from all logits; what that first step leaves of the quantity is absorbed as *softmax*. Without
-    ``bounds`` the point has those that the task names.
+    ``bounds`` the point has those that the task names. ``inspect`` sees each tape, and what is explained on it, before the
+    walk and may refuse it.
     """
     low, high = subject.task.bounds(inputs) or (None, None) if bounds is None else bounds
     size = max(1, subject.batch_size(inputs) // 2)
@@ -80,6 +83,8 @@ def redistribute(
         rows, asked = inputs.rows(part), target.rows(part)
         with taped(subject, rows, asked.capture) as (tape, run):
             explained = run.activations[asked.capture[0]] if asked.capture else run.scores
+            if inspect is not None:
+                inspect(tape, explained)
             value, seed = _seed(run, asked, explained)
             layer = "" if at == "input" else at
             parts.append(propagate(tape, explained, seed, composite, rules, layer, (low, high), reading, conditions))

@@ -159,11 +159,11 @@ class Addition(Operation):
             propagation.give(signals[0], relevance.sum_to_size(signals[0].size))
             return
         rule, terms = propagation.composite.sum, self.terms(call, propagation)
-        by_size = len(signals) == 2 and rule.split == "size"
-        if by_size:
-            terms = [term.abs() for term in terms]
-        total = terms[0] + terms[1] if by_size else propagation.output(call)
-        share = propagation.share(call, relevance, total, positive=by_size, absorbing=1 - rule.bias_factor)
+        one_sided = len(signals) == 2 and rule.split != "proportion"
+        if one_sided:
+            terms = [term.abs() if rule.split == "size" else term.clamp(min=0) for term in terms]
+        total = terms[0] + terms[1] if one_sided else propagation.output(call)
+        share = propagation.share(call, relevance, total, positive=one_sided, absorbing=1 - rule.bias_factor)
         given = [share * term for term in terms]
         for place, value in enumerate(call.args[:2]):
             if not (isinstance(value, Value) and value.depends):

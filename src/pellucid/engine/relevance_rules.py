@@ -7,7 +7,19 @@ from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable
 from pellucid.engine.relevance_operations import ZERO
-from pellucid.engine.rules import AlphaBeta, Epsilon, Flat, Gamma, Norm, Pass, WeightRule, WSquare, ZBox, ZPlus
+from pellucid.engine.rules import (
+    AlphaBeta,
+    Epsilon,
+    Flat,
+    Gamma,
+    Norm,
+    Pass,
+    WeightRule,
+    WSquare,
+    ZBox,
+    ZMinus,
+    ZPlus,
+)
 
 if TYPE_CHECKING:
     from pellucid.engine.relevance import Propagation
@@ -21,6 +33,8 @@ def redistributed(rule: WeightRule, product: "Product", relevance: Tensor, propa
             return _epsilon(rule, product, relevance, propagation)
         case ZPlus():
             return _one_sided(rule, product, relevance, propagation, 1.0, 1)
+        case ZMinus():
+            return _one_sided(rule, product, relevance, propagation, 1.0, -1)
         case AlphaBeta():
             raising = _one_sided(rule, product, relevance, propagation, rule.alpha, 1)
             return raising + _one_sided(rule, product, relevance, propagation, -rule.beta, -1) if rule.beta else raising
@@ -54,7 +68,12 @@ def _spread(product: "Product", shares: Tensor, denominator: Tensor, epsilon: fl
 
 
 def _one_sided(
-    rule: ZPlus | AlphaBeta, product: "Product", relevance: Tensor, propagation: "Propagation", factor: float, sign: int
+    rule: ZPlus | ZMinus | AlphaBeta,
+    product: "Product",
+    relevance: Tensor,
+    propagation: "Propagation",
+    factor: float,
+    sign: int,
 ) -> Tensor:
     """``factor`` times the share of the terms that raise z (sign 1) or lower it (sign −1)."""
     positive, negative = product.parts()

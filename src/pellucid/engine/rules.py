@@ -62,6 +62,14 @@ class ZPlus:
 
 
 @dataclass(frozen=True)
+class ZMinus:
+    """D = a⁺w⁻ + a⁻w⁺ + b⁻: only terms that lower z, as z⁺ with negated weights. (zhang2018top)"""
+
+    stabilizer: float = 1e-6
+    zero_bias: bool = False
+
+
+@dataclass(frozen=True)
 class AlphaBeta:
     """α · share of (a⁺w⁺ + a⁻w⁻ + b⁺) − β · share of (a⁺w⁻ + a⁻w⁺ + b⁻), with α − β = 1. (bach2015pixel)"""
 
@@ -114,17 +122,19 @@ class Norm:
     """The ε-rule where ε is no choice but only keeps the division defined: sums, means, average pooling.
 
     ``split`` says how the sum of two signals divides: in *proportion* to the terms, whose shares explode where they nearly
-    cancel, or in proportion to their *size*, |a| against |b|, whose shares never exceed the whole. ``bias_factor`` of what
-    constant terms and ε would absorb is spread evenly over the signals.
+    cancel, or in proportion to their *size*, |a| against |b|, whose shares never exceed the whole, or only among *positive*
+    terms, a⁺ against b⁺, as under z⁺. ``bias_factor`` of what constant terms and ε would absorb is spread evenly over the
+    signals.
     """
 
     stabilizer: float = 1e-9
-    split: Literal["proportion", "size"] = "proportion"
+    split: Literal["proportion", "size", "positive"] = "proportion"
     bias_factor: float = 0.0
 
     def __post_init__(self) -> None:
         _require(0 <= self.bias_factor <= 1, "Norm: bias_factor must be between 0 and 1")
-        _require(self.split in ("proportion", "size"), "Norm: split must be proportion or size")
+        known = ("proportion", "size", "positive")
+        _require(self.split in known, "Norm: split must be proportion, size or positive")
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ class NormLayer:
         _require(self.kind in ("linear", "identity"), "NormLayer: kind must be linear or identity")
 
 
-WeightRule = Epsilon | Gamma | ZPlus | AlphaBeta | ZBox | WSquare | Flat | Pass | Norm
+WeightRule = Epsilon | Gamma | ZPlus | ZMinus | AlphaBeta | ZBox | WSquare | Flat | Pass | Norm
 Rule = WeightRule | Gate | Attention | NormLayer
 
 
