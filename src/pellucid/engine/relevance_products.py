@@ -52,6 +52,7 @@ class Product:
 
     ``scale`` is positive (or None) and, like ``bias``, broadcasts to the output; ``written`` is the output on the tape.
     ``joins``: the transpose also takes several weights at once, side by side on their second axis, for several inputs.
+    ``nonnegative`` promises a ≥ 0; ``light``, that a pass over the weights costs less than one over the outputs.
     """
 
     call: "Call"
@@ -64,6 +65,12 @@ class Product:
     linear: Map
     transpose: Map
     joins: bool = False
+    nonnegative: bool = False
+
+    @property
+    def light(self) -> bool:
+        """Whether there are fewer weights than outputs."""
+        return self.weight.numel() < self.written.numel()
 
     @functools.cached_property
     def output(self) -> Tensor:
@@ -85,7 +92,7 @@ class Product:
 
     def parts(self) -> tuple[Tensor, Tensor | None]:
         """a⁺, and a⁻ if any input is negative."""
-        negative = self.inputs.numel() > 0 and float(self.inputs.amin()) < 0
+        negative = not self.nonnegative and self.inputs.numel() > 0 and float(self.inputs.amin()) < 0
         return (self.inputs.clamp(min=0), self.inputs.clamp(max=0)) if negative else (self.inputs, None)
 
 
@@ -122,13 +129,15 @@ class Parametric(Operation):
         if scale is None:
             return weight, fold.shift if bias is None else fold.shift + bias, None, fold.output
         shift = fold.shift if bias is None else fold.shift + bias * scale
+        if weight.numel() < fold.output.numel():
+            return self.scaled(weight, scale, call), shift, None, fold.output
         if bool((scale < 0).any()):
-            weight = self.signed(weight, scale.sign(), call)
+            weight = self.scaled(weight, scale.sign(), call)
             scale = scale.abs()
         return weight, shift, scale, fold.output
 
-    def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
-        """The weight, its outputs multiplied by ``sign`` (broadcastable to the output)."""
+    def scaled(self, weight: Tensor, scale: Tensor, call: "Call") -> Tensor:
+        """The weight, its outputs multiplied by ``scale`` (broadcastable to the output)."""
         raise NotImplementedError
 
 
@@ -160,19 +169,21 @@ class Convolution(Parametric):
                 like = inputs.new_empty(inputs.shape[0], weight.shape[1], *inputs.shape[2:])
             return torch.ops.aten.convolution_backward(shares, like, weight, None, *settings, only_input)[0]
 
-        return Product(call, source, inputs, weight, bias, scale, output, forward, backward, joins)
+        return Product(
+            call, source, inputs, weight, bias, scale, output, forward, backward, joins, _nonnegative(source)
+        )
 
     def feature_axis(self, call: "Call") -> int:
         return 1
 
-    def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
+    def scaled(self, weight: Tensor, scale: Tensor, call: "Call") -> Tensor:
         transposed, groups = call.args[6], call.args[8]
-        sign = sign.reshape(-1)
+        scale = scale.reshape(-1)
         if not transposed:
-            return weight * sign.reshape(-1, *[1] * (weight.ndim - 1))
+            return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
         # A transposed convolution keeps its outputs on the second axis, the groups of them along the first.
         grouped = weight.reshape(groups, -1, *weight.shape[1:])
-        return (grouped * sign.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
+        return (grouped * scale.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
 
     def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
         return 0 if axis == 0 else None
@@ -202,8 +213,8 @@ class Contraction(Parametric):
         assert output is not None
         return len(output.size) - 1 if call.args[self.left].depends else max(len(output.size) - 2, 0)
 
-    def signed(self, weight: Tensor, sign: Tensor, call: "Call") -> Tensor:
-        return weight * (sign.reshape(1, -1) if call.args[self.left].depends else sign.reshape(-1, 1))
+    def scaled(self, weight: Tensor, scale: Tensor, call: "Call") -> Tensor:
+        return weight * (scale.reshape(1, -1) if call.args[self.left].depends else scale.reshape(-1, 1))
 
     def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
         left = source is call.args[self.left]
@@ -303,6 +314,23 @@ class Shifted(Addition):
         propagation.folds[id(product)] = Fold(None, shift, result)
         propagation.give(source, relevance)
         return True
+
+
+def _nonnegative(value: Value) -> bool:
+    """Whether a rectifier wrote all of a tensor, or what was padded with zeros to make it."""
+    writer = value.content.writer
+    while writer is not None and _written(writer).content is value.content and _fills(_written(writer)):
+        if writer.name == "aten.relu" or (writer.name == "aten.hardtanh" and (*writer.args, -1)[1] >= 0):
+            return True
+        if writer.name != "aten.constant_pad_nd" or (*writer.args, 0)[2] < 0:
+            return False
+        value = writer.args[0]
+        writer = value.content.writer
+    return False
+
+
+def _fills(value: Value) -> bool:
+    return math.prod(value.size) == value.memory.cells
 
 
 def _written(product: "Call") -> Value:

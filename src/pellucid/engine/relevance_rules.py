@@ -110,9 +110,12 @@ def _gamma(rule: Gamma, product: "Product", relevance: Tensor, propagation: "Pro
     size = positive if negative is None else product.inputs.abs()
     bias = None if rule.zero_bias else product.bias
     total = product.output - product.bias if rule.zero_bias and product.bias is not None else product.output
-    # w + γw⁺ but for the factor 1 + γ, which costs less on the outputs.
+    # w + γw⁺ but for the factor 1 + γ, which goes where it costs less.
     leaning = torch.ops.aten.leaky_relu.out(weight, 1 / gain, out=propagation.scratch(1, weight))
-    raising = product.forward(size, leaning).mul_(gain)
+    if product.light:
+        leaning.mul_(gain)
+        gain = 1.0
+    raising = _times(product.forward(size, leaning), gain)
     if negative is not None:
         raising += product.forward(negative, weight).mul_(both)
     if bias is not None:
@@ -122,17 +125,24 @@ def _gamma(rule: Gamma, product: "Product", relevance: Tensor, propagation: "Pro
     above = torch.ops.aten.threshold_backward(relevance, product.output, 0)
     rest = relevance - above
     own = None if bias is None else bias + bias.clamp(min=0) * rule.gamma
-    upper = propagation.share(product.call, above, raising, rule.stabilizer, own)
+    # Where z > 0, D is too, with its bias; elsewhere nothing arrives.
+    positive_only = own is not None or product.bias is None
+    raised = raising.clamp(min=0) if positive_only else raising
+    upper = propagation.share(product.call, above, raised, rule.stabilizer, own, positive=positive_only)
     if not bool(rest.any()):
-        given = product.backward(upper * gain, leaning).mul_(size)
+        given = product.backward(_times(upper, gain), leaning).mul_(size)
     else:
         below = torch.ops.aten.threshold_backward(relevance, -product.output, 0)
         propagation.absorb(ZERO, rest - below, product.call.outputs[0])
         own = None if bias is None else bias + bias.clamp(max=0) * rule.gamma
         lower = propagation.share(product.call, below, total * both - raising, rule.stabilizer, own)
-        given = product.backward((upper - lower) * gain, leaning).mul_(size)
+        given = product.backward(_times(upper - lower, gain), leaning).mul_(size)
         given += product.backward(lower * both, weight).mul_(positive)
     return given if negative is None else given.add_(product.backward(upper * both, weight).mul_(negative))
+
+
+def _times(amount: Tensor, factor: float) -> Tensor:
+    return amount if factor == 1 else amount * factor
 
 
 def _box(rule: ZBox, product: "Product", relevance: Tensor, propagation: "Propagation") -> Tensor:
