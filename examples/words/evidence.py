@@ -65,7 +65,12 @@ class Findings:
 
     def tables(self) -> list[Table]:
         """All that was measured."""
-        deletions = [self._deletions(how, right) for how in self.curves for right in (True, False)]
+        deletions = [
+            self._deletions(how, right)
+            for how, found in self.curves.items()
+            for right in (True, False)
+            if right in found.right
+        ]
         return [*deletions, self._judgements(), self._negated()]
 
     def _deletions(self, how: str, right: bool) -> Table:
@@ -161,6 +166,8 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def stated(values: np.ndarray) -> str:
-    """Mean and interval in words."""
+    """Mean and interval in words; a dash where there is nothing to count."""
+    if np.isnan(values).all():
+        return "–"
     mean, low, high = interval(values)
     return f"{mean:.2f} ({low:.2f} to {high:.2f})"

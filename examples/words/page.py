@@ -53,6 +53,8 @@ def picture(found: Sequence[Findings]) -> Image.Image:
         drawn = one.curves["removed"]
         for right, axis in zip((True, False), pair, strict=True):
             for order, name, colour, marker in zip(ORDERS, LEGEND, COLOURS, "osD^", strict=True):
+                if right not in drawn.right:
+                    continue
                 axis.plot(100 * drawn.accuracy(order, right), color=colour, marker=marker, markersize=4, label=name)
             number, state = (drawn.right == right).sum(), "right" if right else "wrong"
             axis.set_title(f"{one.name}: {number} sentences {state} at first", fontsize=10)

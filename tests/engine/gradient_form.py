@@ -113,8 +113,38 @@ def multi_head_attention(query, key, value, width, heads, weight, bias, _k, _v, 
         functional.linear(given, matrix, offset).unflatten(-1, (heads, -1)).movedim(0, -2)
         for given, matrix, offset in zip((query, key, value), weights, bias.chunk(3), strict=True)
     ]
-    mixed = attention(*parts, attn_mask=more.get("attn_mask")).movedim(-2, 0).flatten(-2)
+    mask, padding = more.get("attn_mask"), more.get("key_padding_mask")
+    if padding is not None:
+        padding = padding[:, None, None] if padding.is_floating_point() else as_numbers(padding, query)[:, None, None]
+        mask = padding if mask is None else mask + padding
+    mixed = attention(*parts, attn_mask=mask).movedim(-2, 0).flatten(-2)
     return functional.linear(mixed, out, out_bias), None
+
+
+def as_numbers(padding, like):
+    return torch.zeros(padding.shape, dtype=like.dtype).masked_fill(padding, -math.inf)
+
+
+def constant(function):
+    """What is held fixed: gates, and what normalises."""
+
+    def held(*args, inplace=False, **kwargs):
+        return function(*args, **kwargs).detach()
+
+    return held
+
+
+def gated_linear_unit(x, dim=-1):
+    signal, gate = x.chunk(2, dim)
+    return signal * gate.sigmoid().detach()
+
+
+def normalize(x, p=2.0, dim=1, eps=1e-12, out=None):
+    return x / x.norm(p, dim, keepdim=True).clamp(min=eps).detach()
+
+
+def instance_norm(x, weight=None, bias=None, eps=1e-5, **_):
+    return group_norm(x, x.shape[1], weight, bias, eps)
 
 
 def recurrence(step):
@@ -192,11 +222,24 @@ STAND_INS = {
     torch._VF.lstm_cell: cell(lstm_step),
     torch._VF.gru_cell: cell(gru_step),
     torch._VF.rnn_tanh_cell: cell(rnn_step),
-    torch.rsqrt: lambda x: torch.rsqrt(x).detach(),
+    torch.rsqrt: constant(torch.rsqrt),
     **{function: halved(function) for function in (torch.matmul, torch.Tensor.matmul, torch.bmm, torch.mul)},
     **{function: halved(function) for function in (torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.__matmul__)},
     **{function: secant(function) for function in (functional.gelu, functional.silu, functional.hardswish, torch.tanh)},
-    functional.hardsigmoid: lambda x, inplace=False: functional.hardsigmoid(x).detach(),
+    **{
+        function: constant(function)
+        for function in (
+            functional.hardsigmoid,
+            torch.sigmoid,
+            torch.Tensor.sigmoid,
+            torch.Tensor.var,
+            torch.Tensor.std,
+        )
+    },
+    functional.glu: gated_linear_unit,
+    functional.normalize: normalize,
+    functional.instance_norm: instance_norm,
+    **{function: secant(torch.pow) for function in (torch.Tensor.pow, torch.Tensor.__pow__)},
     torch.Tensor.tanh: secant(torch.tanh),
     **{function: secant(function) for function in (functional.relu6, functional.hardtanh)},
 }

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from engine import convolutional_networks as convolutional
-from engine.architectures import PIECEWISE_LINEAR, REAL, SMALL, seed_of
+from engine.architectures import PIECEWISE_LINEAR, REAL, SMALL, Architecture, seed_of
 from engine.focus_vit import focus_vit_file, load_focus_vit, prepared
 from engine.gradient_form import Derivatives, gradient_form
+from engine.idioms import IDIOMS
 from engine.networks import LRP0, ResNet, closes, explained, seeded
 from pellucid.engine.rules import COMPOSITES, NormLayer
 
@@ -94,6 +95,16 @@ def test_an_example_has_the_same_relevance_in_any_company(name):
         alone = explained(network, point[row : row + 1], "epsilon", seed=seed[row : row + 1])
         assert apart(alone.scores, together.scores[row : row + 1]) < 1e-8
         torch.testing.assert_close(alone.total, together.total[row : row + 1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", IDIOMS)
+def test_a_step_written_another_way_closes_and_is_its_gradient_form(name):
+    make, shape = IDIOMS[name]
+    network, point = seeded(make), Architecture(make, shape).point()
+    seed = seed_of(network(point).detach())
+    found = explained(network, point, SHARP, seed=seed)
+    assert closes(found, 1e-8)
+    assert apart(found.scores, gradient_form(network, point, seed)) < 1e-7
 
 
 # The LSTM of arras2017explaining, message by message.
