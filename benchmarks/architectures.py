@@ -8,7 +8,8 @@ so their shares say nothing about trained ones. What cannot be followed is refus
 """
 
 from benchmarks.harness import Page, table
-from tests.engine.architectures import REAL, SMALL, seed_of
+from tests.engine.architectures import REAL, SMALL, Architecture, seed_of
+from tests.engine.idioms import IDIOMS, UNANSWERABLE
 from torch import Tensor, nn
 
 from pellucid.core.errors import NotAnswerable
@@ -55,6 +56,13 @@ def main() -> None:
         network, point = architecture.network().requires_grad_(False), architecture.point()
         rows += [row(name, network, point, 0, composite) for composite in COMPOSITES]
     page.say("## Small networks", table(HEADS, rows))
+    steps = [(name, make, shape) for name, (make, shape, *_) in (IDIOMS | UNANSWERABLE).items()]
+    rows = []
+    for name, make, shape in steps:
+        architecture = Architecture(make, shape)
+        network, point = architecture.network().requires_grad_(False), architecture.point()
+        rows.append(row(name, network, point, 0, "epsilon"))
+    page.say("## Single steps, as people write them", table(HEADS, rows))
     rows = []
     for name, real in REAL.items():
         if real.missing:

@@ -170,3 +170,38 @@ IDIOMS = {
         PIXELS,
     ),
 }
+
+
+def packed(net, x):
+    sequences = nn.utils.rnn.pack_padded_sequence(x, [7, 4][: len(x)], batch_first=True)
+    return net.recurrent(sequences)[1][-1]
+
+
+def linear_attention(net, x):
+    query, key = functional.elu(net.signal(x)) + 1, functional.elu(net.other(x)) + 1
+    return (query @ (key.transpose(1, 2) @ x) / (query @ key.sum(1).unsqueeze(-1))).mean(1)
+
+
+# With what the refusal must name.
+UNANSWERABLE = {
+    "packed sequences": (
+        lambda: Idiom(packed, 6, recurrent=nn.GRU(5, 6, batch_first=True)),
+        SEQUENCE,
+        r"aten\._pack_padded_sequence",
+    ),
+    "a bilinear layer": (
+        lambda: Idiom(lambda net, x: net.bilinear(x[:, 0], x[:, 1]), 6, bilinear=nn.Bilinear(5, 5, 6)),
+        SEQUENCE,
+        r"aten\._trilinear, called in 'bilinear'",
+    ),
+    "a smooth maximum": (
+        lambda: Idiom(lambda net, x: net.signal(x).logsumexp(1), 6, signal=nn.Linear(5, 6)),
+        SEQUENCE,
+        r"aten\.logsumexp",
+    ),
+    "linear attention": (
+        lambda: Idiom(linear_attention, 5, signal=nn.Linear(5, 4), other=nn.Linear(5, 4)),
+        SEQUENCE,
+        r"aten\.div \(a quotient by something that depends on the input",
+    ),
+}

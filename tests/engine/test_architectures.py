@@ -15,8 +15,9 @@ from engine import convolutional_networks as convolutional
 from engine.architectures import PIECEWISE_LINEAR, REAL, SMALL, Architecture, seed_of
 from engine.focus_vit import focus_vit_file, load_focus_vit, prepared
 from engine.gradient_form import Derivatives, gradient_form
-from engine.idioms import IDIOMS
+from engine.idioms import IDIOMS, UNANSWERABLE
 from engine.networks import LRP0, ResNet, closes, explained, seeded
+from pellucid.core.errors import NotAnswerable
 from pellucid.engine.rules import COMPOSITES, NormLayer
 
 SHARP = dataclasses.replace(LRP0, norm=NormLayer(stabilizer=1e-13))
@@ -105,6 +106,13 @@ def test_a_step_written_another_way_closes_and_is_its_gradient_form(name):
     found = explained(network, point, SHARP, seed=seed)
     assert closes(found, 1e-8)
     assert apart(found.scores, gradient_form(network, point, seed)) < 1e-7
+
+
+@pytest.mark.parametrize("name", UNANSWERABLE)
+def test_a_step_without_a_rule_is_refused_by_its_name(name):
+    make, shape, reason = UNANSWERABLE[name]
+    with pytest.raises(NotAnswerable, match=reason):
+        explained(seeded(make), Architecture(make, shape).point(), "epsilon")
 
 
 # The LSTM of arras2017explaining, message by message.
