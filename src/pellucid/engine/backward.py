@@ -59,7 +59,9 @@ def precision(tape: Tape, values: Tensor) -> torch.dtype:
 
 
 @contextlib.contextmanager
-def taped(subject: Subject, inputs: Inputs, target: Target, at: str, point: Tensor) -> Iterator[tuple[Tape, Tensor]]:
+def taped_quantity(
+    subject: Subject, inputs: Inputs, target: Target, at: str, point: Tensor
+) -> Iterator[tuple[Tape, Tensor]]:
     """All that computes the explained quantity from ``point``, and that quantity, ``[batch]``; forgotten afterwards.
 
     At a layer the tape begins with its output, whose place ``point`` takes; everything before the layer stays constant.

@@ -6,27 +6,23 @@ for an element-wise function, the transpose for a linear one, the derivative hal
 alone go by their winners. (shrikumar2017learning)
 """
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.special import beta, betainc
 from torch import Tensor
 
 from pellucid.core import meter
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.alignment import Alignment
-from pellucid.engine.backward import precision, taped, walked_back
+from pellucid.engine.backward import precision, taped_quantity, walked_back
 from pellucid.engine.dispatch import results
 from pellucid.engine.gradients import point_value
 from pellucid.engine.memory import Value
+from pellucid.engine.path_average import PathAverage, accounted
 from pellucid.engine.tape import Call
 from pellucid.engine.targets import Target
 from pellucid.engine.transposes import Amounts, Given, Reading, transposed
 
-_ORDERS, _LARGEST_EVEN, _CROWDING = (2, 4, 8, 16, 32, 64, 128), 16, 7
 # So many units in the last place may be rounding: of a difference, and of a value that was computed in many steps.
 _ROUNDING, _NOISE = 2, 100
 
@@ -62,8 +58,8 @@ def _one_batch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     point, start = (point_value(subject, given, at) for given in (inputs, inputs.at(reference)))
     with (
-        taped(subject, inputs, target, at, point) as (tape, values),
-        taped(subject, inputs, target, at, start) as (other, lowest),
+        taped_quantity(subject, inputs, target, at, point) as (tape, values),
+        taped_quantity(subject, inputs, target, at, start) as (other, lowest),
     ):
         multipliers = walked_back(tape, values, otherwise=rule(Alignment(tape, other), precision(tape, values)))
     meter.count(backward=len(inputs))
@@ -136,29 +132,19 @@ class Rescale:
         return transposed(call, amounts, self._between(read, 0.5))
 
     def _averaged(self, call: Call, amounts: Amounts, read: Reading) -> Given:
-        """The derivative averaged by Gauss–Legendre rules of rising order, until the inputs account for the change."""
-        other = self.alignment.reference(call)
-        rises = [
-            _accounted(amount, output(call, read, place) - output(other, read, place))
-            for place, amount in enumerate(amounts)
-            if amount is not None
-        ]
-        changes = {value: self.change(value, read) for value in call.inputs}
-        found: dict[Value, Tensor] = {}
-        accounts: dict[Value, Tensor] = {}
-        for order in _ORDERS:
-            last, found = accounts, self._quadrature(call, amounts, read, order)
-            accounts = {value: _accounted(gradient, changes[value]) for value, gradient in found.items()}
-            if last and _settled(accounts, last, rises, self.epsilon**0.7):
-                break
-        return list(found.items())
+        """The derivative averaged over the path."""
+        given = [(place, amount) for place, amount in enumerate(amounts) if amount is not None]
 
-    def _quadrature(self, call: Call, amounts: Amounts, read: Reading, order: int) -> dict[Value, Tensor]:
-        total: dict[Value, Tensor] = {}
-        for place, weight in zip(*_gauss_legendre(order), strict=True):
-            for value, gradient in transposed(call, amounts, self._between(read, place)):
-                total[value] = gradient * weight if value not in total else total[value] + gradient * weight
-        return total
+        def gradients(place: float) -> dict[Value, Tensor]:
+            return dict(transposed(call, amounts, self._between(read, place)))
+
+        def height(place: float) -> float:
+            outputs = results(call.run(self._between(read, place)))
+            return sum(float(accounted(amount, outputs[place]).sum(dtype=torch.float64)) for place, amount in given)
+
+        terms = [accounted(amount, output(call, read, place)) for place, amount in given]
+        changes = {value: self.change(value, read) for value in call.inputs}
+        return list(PathAverage(gradients, height, changes, terms).average().items())
 
     def _between(self, read: Reading, place: float) -> Reading:
         """Values on the straight path from the reference, at 0, to the input, at 1."""
@@ -201,45 +187,6 @@ def _is_even(call: Call) -> bool:
         case "div":
             return call.inputs == [call.args[0]] and not call.kwargs
     return call.name in _EVEN and "reduce" not in call.kwargs
-
-
-def _accounted(multiplier: Tensor, change: Tensor) -> Tensor:
-    """What a multiplier accounts for, element by element."""
-    return (multiplier.conj() * change).real if multiplier.is_complex() else multiplier * change
-
-
-def _settled(
-    accounts: Mapping[Value, Tensor], last: Mapping[Value, Tensor], rises: Sequence[Tensor], tolerance: float
-) -> bool:
-    """Whether the last order changed nothing, and what the inputs account for is what the outputs changed by."""
-    size = _largest([*accounts.values(), *rises])
-    moved = _largest([account - last[value] for value, account in accounts.items()])
-    missed = _sum(accounts.values()) - _sum(rises)
-    return moved <= tolerance * size and abs(missed) <= tolerance * _sum(rise.abs() for rise in rises)
-
-
-def _largest(tensors: Iterable[Tensor]) -> float:
-    return max((float(tensor.abs().max()) for tensor in tensors if tensor.numel()), default=0.0)
-
-
-def _sum(tensors: Iterable[Tensor]) -> float:
-    return sum(float(tensor.sum(dtype=torch.float64)) for tensor in tensors)
-
-
-@functools.cache
-def _gauss_legendre(order: int) -> tuple[list[float], list[float]]:
-    """Nodes in (0, 1) and weights that sum to 1.
-
-    High orders crowd towards both ends, because what low ones do not integrate are normalisations of next to nothing: of
-    a constant reference they turn within the first thousandth of the path, or less.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    nodes, weights = (nodes + 1) / 2, weights / 2
-    if order > _LARGEST_EVEN:
-        power = _CROWDING - 1
-        weights = weights * (nodes * (1 - nodes)) ** power / beta(_CROWDING, _CROWDING)
-        nodes = betainc(_CROWDING, _CROWDING, nodes)
-    return nodes.tolist(), weights.tolist()
 
 
 def _names(*names: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ from pellucid.core.errors import NotAnswerable
 from pellucid.core.query import Decision
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.attributing import attribution
-from pellucid.engine.backward import taped, walked_back
+from pellucid.engine.backward import taped_quantity, walked_back
 from pellucid.engine.gradients import point_value
 from pellucid.engine.memory import Value
 from pellucid.engine.tape import Call
@@ -79,7 +79,7 @@ def _maps(
     """Values, maps, and maps with the last weights at random if there are any."""
     rectified, random = _Rectified(signal), _RandomLastLayer()
     rules = dict.fromkeys(_RECTIFIERS, rectified)
-    with taped(subject, inputs, target, at, point_value(subject, inputs, at)) as (tape, values):
+    with taped_quantity(subject, inputs, target, at, point_value(subject, inputs, at)) as (tape, values):
         maps = walked_back(tape, values, rules)
         others = walked_back(tape, values, {**rules, **dict.fromkeys(FACTORS, random)})
     meter.count(backward=2 * len(inputs))
