@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 import pellucid as pl
+from pellucid.core import meter
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.query import Decision, Unit
 from pellucid.core.subject import Inputs
-from pellucid.engine.targets import class_index, resolve
+from pellucid.engine.targets import again, class_index, resolve
 
 LABELS = ("tabby, tabby cat", "Egyptian cat", "tiger cat", "crane", "crane", "7")
 WEIGHTS = torch.tensor([[1.0, -1, 2, 0, 3, 1], [0.5, 2, 0, 1, -1, 0]], dtype=torch.float64)
@@ -250,3 +251,17 @@ def test_rows_of_a_question_ask_the_same_of_repeated_examples():
     index = torch.tensor([2, 2, 0])
     found = target.rows(index)(subject.run(inputs.rows(index)))
     assert torch.equal(found, SCORES[[2, 2, 0], [2, 2, 0]])
+
+
+def test_a_question_asked_again_keeps_its_target_without_a_pass():
+    subject, decision = line(), Decision(ROWS, target=[0, 3, 2], foil=1, of="log-probability")
+    inputs = subject.prepare(ROWS)
+    target = resolve(subject, inputs, decision)
+    repeated = again(decision, inputs.rows(torch.tensor([1, 1])), target.rows(torch.tensor([1, 1])))
+    with meter.metered() as passes:
+        assert resolve(subject, repeated.inputs, repeated) is repeated.target
+    assert passes.forward == 0
+    assert repeated.target.index.tolist() == target.index[[1, 1]].tolist()
+    assert (repeated.foil, repeated.of) == (1, "log-probability")
+    unit = Decision(ROWS, of=Unit("hidden", 2))
+    assert again(unit, inputs, resolve(subject, inputs, unit)).target is None

@@ -31,7 +31,7 @@ class Target:
     @property
     def capture(self) -> tuple[str, ...]:
         """The layer that must be captured to read the quantity, if any."""
-        return (self.of.layer,) if isinstance(self.of, Unit) and self.of.layer is not None else ()
+        return _layer_of(self.of)
 
     def rows(self, rows: Tensor | slice) -> "Target":
         """The same question about some of the examples, or about repeated ones."""
@@ -74,15 +74,18 @@ class Target:
         return None if index is None else index[:, 0] if index.shape[1] == 1 else index
 
 
-def resolve(subject: Subject, inputs: Inputs, query: Decision) -> Target:
-    """Resolve target and foil of ``query`` for every example; the predicted class where no target is named."""
+def resolve(subject: Subject, inputs: Inputs, query: Decision, scores: Tensor | None = None) -> Target:
+    """Resolve target and foil of ``query`` for every example; the predicted class where no target is named.
+
+    ``scores`` are those of the inputs where they are known; else they are computed.
+    """
     if isinstance(query.target, Target):
         return query.target
     output, labels = subject.task.output, subject.task.labels or ()
     if isinstance(query.of, Unit):
         return Target(_checked_unit(subject, query.of), output, None, None, labels)
     _check_quantity(subject, query.of)
-    scores = subject.run(inputs).scores
+    scores = subject.run(inputs).scores if scores is None else scores
     shape = tuple(scores.shape[1:])
     index = _resolve_index(query.target, scores, inputs, labels, subject, "target")
     foil = None
@@ -93,10 +96,34 @@ def resolve(subject: Subject, inputs: Inputs, query: Decision) -> Target:
     return Target(query.of, output, index, foil, labels)
 
 
+def captured_for(query: Decision) -> tuple[str, ...]:
+    """The layer that must be captured to answer, if any."""
+    return _layer_of(query.of)
+
+
+def part_of(query: Decision, rows: slice, batch: int) -> Decision:
+    """The same question about some of ``batch`` examples, whose targets and foils may be lists."""
+    if isinstance(query.target, Target):
+        return dataclasses.replace(query, target=query.target.rows(rows))
+    if isinstance(query.of, Unit):
+        return query
+    target = _entries(query.target, batch, "target")[rows]
+    foil = None if query.foil is None else _entries(query.foil, batch, "foil")[rows]
+    return dataclasses.replace(query, target=target, foil=foil)
+
+
+def joined(parts: Sequence[Target]) -> Target:
+    """One question about the examples of several."""
+    index, foil = (
+        None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
+        for name in ("index", "foil")
+    )
+    return dataclasses.replace(parts[0], index=index, foil=foil)
+
+
 def again(query: Decision, inputs: Inputs, target: Target) -> Decision:
-    """The same question about other inputs, such as perturbed ones, whose ``target`` is known already."""
-    known = None if isinstance(query.of, Unit) else target
-    return dataclasses.replace(query, inputs=inputs, target=known, foil=None)
+    """The same question about other inputs, such as perturbed ones, whose ``target`` (and foil) is known already."""
+    return dataclasses.replace(query, inputs=inputs, target=None if isinstance(query.of, Unit) else target)
 
 
 def class_index(word: str, labels: Sequence[str]) -> int:
@@ -121,6 +148,10 @@ def class_index(word: str, labels: Sequence[str]) -> int:
     raise UsageError(f"there is no class {word!r}; {nearest(word, labels)}")
 
 
+def _layer_of(of: str | Unit) -> tuple[str, ...]:
+    return (of.layer,) if isinstance(of, Unit) and of.layer is not None else ()
+
+
 def _check_quantity(subject: Subject, of: str) -> None:
     output = subject.task.output
     if output == "value" and of not in ("score",):
@@ -139,13 +170,7 @@ def _resolve_index(
     places: list[list[int]] | None = None,
 ) -> Tensor:
     """Indices ``[batch, k]``; where no position is named it is that of ``places``, or else the last real one."""
-    batch, shape = len(scores), tuple(scores.shape[1:])
-    if isinstance(wanted, Tensor):
-        rows = torch.atleast_1d(wanted).tolist()
-        wanted = [tuple(row) if isinstance(row, list) else row for row in rows] if wanted.ndim else rows[0]
-    entries = wanted if isinstance(wanted, list) else [wanted] * batch
-    if len(entries) != batch:
-        raise UsageError(f"{len(entries)} {what}s for {batch} examples; give one for all or one per example")
+    shape, entries = tuple(scores.shape[1:]), _entries(wanted, len(scores), what)
     if places is None:
         places = [_last_position(inputs, row, scores[row], entry) for row, entry in enumerate(entries)]
     found = [
@@ -156,6 +181,16 @@ def _resolve_index(
         if any(not -size <= number < size for number, size in zip(index, shape, strict=True)):
             raise UsageError(f"{what} {tuple(index)} is outside the outputs {shape} of {subject.name}")
     return torch.tensor([[n % size for n, size in zip(row, shape, strict=True)] for row in found], dtype=torch.long)
+
+
+def _entries(wanted: Any, batch: int, what: str) -> list[Any]:
+    if isinstance(wanted, Tensor):
+        rows = torch.atleast_1d(wanted).tolist()
+        wanted = [tuple(row) if isinstance(row, list) else row for row in rows] if wanted.ndim else rows[0]
+    entries = wanted if isinstance(wanted, list) else [wanted] * batch
+    if len(entries) != batch:
+        raise UsageError(f"{len(entries)} {what}s for {batch} examples; give one for all or one per example")
+    return entries
 
 
 def _one(

@@ -9,7 +9,7 @@ from torch import nn
 import pellucid as pl
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.seeds import generator
-from pellucid.methods import Gradient, InputXGradient, IntegratedGradients, Lime, Occlusion, SmoothGrad
+from pellucid.methods import GradCam, Gradient, InputXGradient, IntegratedGradients, Lime, Occlusion, SmoothGrad
 
 
 class Function(nn.Module):
@@ -115,6 +115,17 @@ def test_any_method_can_be_asked_about_the_copies(inner, asked):
     assert answer.features.kind == alone.features.kind
     assert answer.residual is None
     assert answer.provenance.fields["inner"]["method"] == inner.spec.id
+
+
+def test_an_inner_method_knows_that_there_is_a_foil():
+    # Grad-CAM cuts negative evidence off, but not where the question is a contrast.
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(144, 3)).double().eval()
+    pictures = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    decision = pl.Decision(pictures, target=0, foil=[2])
+    answer = SmoothGrad(inner=GradCam(), samples=3)(pl.wrap(net, pl.tasks.Image(8)), decision)
+    assert bool((answer.scores < 0).any())
 
 
 def test_the_predicted_class_is_that_of_the_input_not_of_its_copies():
