@@ -92,8 +92,27 @@ def test_fields_may_be_given_as_names_numbers_and_seeds(pellucid, model):
 
 
 @pytest.mark.parametrize(
+    ("named", "fields"),
+    [
+        ("input-x-gradient", {"method": "input-x-gradient"}),
+        (
+            '{"method": "occlusion", "window": 4}',
+            {"method": "occlusion", "window": 4, "stride": None, "baseline": None},
+        ),
+    ],
+)
+def test_a_method_in_a_field_is_named_by_its_id_or_described(pellucid, corner, picture, named, fields):
+    answered = pellucid("run", "smoothgrad", picture, "--subject", corner, "--samples", "3", "--inner", named, "--json")
+    assert answered.code == 0, answered.err
+    assert json.loads(answered.out)["provenance"]["fields"]["inner"] == fields
+
+
+@pytest.mark.parametrize(
     ("words", "code", "hint"),
     [
+        (["smoothgrad", "{picture}", "--inner", "occlusio"], 2, "did you mean 'occlusion'"),
+        (["smoothgrad", "{picture}", "--inner", "region-perturbation"], 2, "answers a Decision with an Attribution"),
+        (["expected-gradients", "{picture}", "--reference", "blurr"], 2, "did you mean 'blur'"),
         (["occlusion", "{picture}", "--window", "x"], 2, "it takes integer"),
         (["lime", "{picture}", "--samples", "1"], 2, "≥ 2"),
         (["gradient", "{picture}", "--values", "sign"], 2, "signed"),
