@@ -31,6 +31,10 @@ QUICK: dict[str, dict[str, Any]] = {
 REFUSED = {
     ("deconvnet", "char-lstm"): "no rectifier",
     ("guided-backprop", "char-lstm"): "no rectifier",
+    ("deep-taylor", "minilm-sentiment"): "not aten.native_layer_norm",
+    ("deep-taylor", "char-lstm"): "both depend on the input",
+    ("excitation-backprop", "minilm-sentiment"): "not aten.native_layer_norm",
+    ("excitation-backprop", "char-lstm"): "both depend on the input",
 }
 
 

@@ -87,7 +87,8 @@ def redistribute(
                 inspect(tape, explained)
             value, seed = _seed(run, asked, explained)
             layer = "" if at == "input" else at
-            parts.append(propagate(tape, explained, seed, composite, rules, layer, (low, high), reading, conditions))
+            box = (_of_rows(low, inputs.value, part), _of_rows(high, inputs.value, part))
+            parts.append(propagate(tape, explained, seed, composite, rules, layer, box, reading, conditions))
         values.append(value)
         meter.count(backward=len(rows))
     return _joined(parts, torch.cat(values), linear=target.of in ("score", "logit") or bool(target.capture))
@@ -127,6 +128,12 @@ def _notes(result: Attribution, found: Redistribution) -> list[str]:
             f"Branches that nearly cancel meet at {', '.join(places[:3])}: relevance is large and unsure there."
         )
     return notes
+
+
+def _of_rows(bound: Bound, point: Tensor, part: slice) -> Bound:
+    """A bound of the point, or the rows of one that differs between examples."""
+    by_example = isinstance(bound, Tensor) and bound.ndim == point.ndim and len(bound) == len(point)
+    return bound[part] if by_example else bound  # type: ignore[index]
 
 
 def _seed(run: Run, target: Target, explained: Tensor) -> tuple[Tensor, Tensor]:

@@ -159,7 +159,7 @@ class Addition(Operation):
             propagation.give(signals[0], relevance.sum_to_size(signals[0].size))
             return
         rule, terms = propagation.composite.sum, self.terms(call, propagation)
-        one_sided = len(signals) == 2 and rule.split != "proportion"
+        one_sided = rule.split == "positive" or (len(signals) == 2 and rule.split == "size")
         if one_sided:
             terms = [term.abs() if rule.split == "size" else term.clamp(min=0) for term in terms]
         total = terms[0] + terms[1] if one_sided else propagation.output(call)

@@ -174,9 +174,9 @@ class Sum(Operation):
         constants = [value for value in call.values if not value.depends and value.live.is_floating_point()]
         if any(bool(value.tensor().any()) for value in constants):
             raise unanswerable(call, "some of its terms do not depend on the input")
-        share = propagation.share(call, relevance, propagation.output(call))
+        share = propagation.share(call, relevance, _total(call, propagation))
         for value, gradient in transposed(call, share, propagation):
-            propagation.give(value, propagation.tensor(value) * gradient)
+            propagation.give(value, _term(value, propagation) * gradient)
 
     def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
         return self._axis(call, source, axis)
@@ -191,13 +191,24 @@ class Reduction(Sum):
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
         source, axes = call.args[0], reduced_axes(call)
-        output = propagation.output(call)
-        share = propagation.share(call, relevance, output)
-        values = propagation.tensor(source)
+        share = propagation.share(call, relevance, _total(call, propagation))
+        values = _term(source, propagation)
         if self.mean:
-            share = share * (output.numel() / values.numel())
+            share = share * (share.numel() / values.numel())
         shape = [1 if axis in axes else size for axis, size in enumerate(source.size)]
         propagation.give(source, values * share.reshape(shape))
+
+
+def _term(value: Value, propagation: "Propagation") -> Tensor:
+    """What a value brings to a sum; of a sum that shares among positive terms, its positive part."""
+    tensor = propagation.tensor(value)
+    return tensor.clamp(min=0) if propagation.composite.sum.split == "positive" else tensor
+
+
+def _total(call: "Call", propagation: "Propagation") -> Tensor:
+    if propagation.composite.sum.split != "positive":
+        return propagation.output(call)
+    return first(call.run(lambda value: _term(value, propagation) if value.depends else value.tensor()))
 
 
 def reduced_axes(call: "Call", dim: int = 1) -> set[int]:

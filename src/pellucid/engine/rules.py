@@ -121,10 +121,9 @@ class Pass:
 class Norm:
     """The ε-rule where ε is no choice but only keeps the division defined: sums, means, average pooling.
 
-    ``split`` says how the sum of two signals divides: in *proportion* to the terms, whose shares explode where they nearly
-    cancel, or in proportion to their *size*, |a| against |b|, whose shares never exceed the whole, or only among *positive*
-    terms, a⁺ against b⁺, as under z⁺. ``bias_factor`` of what constant terms and ε would absorb is spread evenly over the
-    signals.
+    ``split`` says how they divide: in *proportion* to the terms, whose shares explode where they nearly cancel; two signals
+    in proportion to their *size*, |a| against |b|, whose shares never exceed the whole; or among *positive* terms alone, a⁺
+    against b⁺, as under z⁺. ``bias_factor`` of what constant terms and ε would absorb is spread evenly over the signals.
     """
 
     stabilizer: float = 1e-9

@@ -76,6 +76,18 @@ def test_pooled_neurons_get_what_they_add():
     torch.testing.assert_close(scores(Pooled(), point, at="relu"), row(3.0, 0.0, 0.0, 1.0))
 
 
+def test_a_mean_gives_only_to_terms_that_raise_it():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = linear([[1.0, 0.0], [0.0, 1.0]])
+
+        def forward(self, point):
+            return self.hidden(point).mean(1, keepdim=True)
+
+    torch.testing.assert_close(scores(Mean(), row(3.0, -2.0)), row(0.5, 0.0))
+
+
 def test_two_layers_written_out():
     network = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)))
     network[0].bias.data = -network[0].bias.data.abs()
@@ -203,16 +215,11 @@ def test_a_foil_is_subtracted_and_a_negative_score_is_said_to_be_one():
 
 
 def test_relevance_that_has_not_the_sign_of_the_score_is_told():
-    class Mean(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.hidden = linear([[1.0, 0.0], [0.0, 1.0]])
-
-        def forward(self, point):
-            return self.hidden(point).mean(1, keepdim=True)
-
-    found = DeepTaylor()(pl.wrap(Mean()), pl.Decision(row(3.0, -2.0)))
-    torch.testing.assert_close(found.scores, row(1.5, -1.0))
+    norm = nn.BatchNorm1d(2, eps=0.0).double()
+    norm.bias.data = torch.tensor([-2.0, 0.0], dtype=torch.float64)
+    network = nn.Sequential(linear([[1.0, 0.0], [0.0, 1.0]]), nn.ReLU(), norm, linear([[-1.0, 1.0]])).eval()
+    found = DeepTaylor()(pl.wrap(network), pl.Decision(row(1.0, 3.0)))
+    torch.testing.assert_close(found.scores, row(-1.0, 3.0))
     assert found.quality["positive"].item() < 0.99
     assert "not consistent" in found.notes[-1]
 

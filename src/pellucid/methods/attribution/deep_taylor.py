@@ -11,11 +11,11 @@ from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Point, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.domains import require_rectified
 from pellucid.engine.redistribution import Redistribution, redistribute, relevance_attribution
 from pellucid.engine.relevance_operations import BIAS
 from pellucid.engine.rules import Composite, Norm, WSquare, ZBox, ZPlus
 from pellucid.engine.targets import resolve
-from pellucid.engine.taylor_domain import require_rectified
 from pellucid.results.attribution import Attribution
 
 Bound = Union[float, Tensor, None]

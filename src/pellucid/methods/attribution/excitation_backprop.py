@@ -13,6 +13,7 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Point, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.attributing import attribution
+from pellucid.engine.domains import require_additive
 from pellucid.engine.redistribution import Redistribution, redistribute
 from pellucid.engine.rules import Composite, Norm, Rule, ZMinus, ZPlus
 from pellucid.engine.targets import Target, resolve
@@ -83,7 +84,7 @@ def _walks(
 ) -> Redistribution:
     """Where walks end, times the value that they start with."""
     composite = Composite("excitation-backprop", _EXCITED, _EXCITED, sum=Norm(_EPSILON, "positive"))
-    return redistribute(subject, inputs, target, composite, rules=rules, at=at, bounds=(None, None))
+    return redistribute(subject, inputs, target, composite, rules=rules, at=at, inspect=require_additive)
 
 
 def _probabilities(found: Redistribution) -> Tensor:
