@@ -9,7 +9,6 @@ import pellucid as pl
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.query import Decision, Unit
 from pellucid.engine.class_activation import Layout, Layouts, interpolated, read, strongest
-from pellucid.engine.targets import resolve
 from pellucid.tasks import TensorTask
 
 
@@ -94,9 +93,7 @@ NETWORKS = {
 
 def reading(net, pixels, wanted=None, **query):
     subject = net if isinstance(net, pl.Subject) else pl.wrap(net)
-    inputs = subject.prepare(pixels)
-    question = Decision(inputs, **query)
-    return read(subject, inputs, question, resolve(subject, inputs, question), wanted)
+    return read(subject, Decision(pixels, **query), wanted)
 
 
 def made(build, *shape):

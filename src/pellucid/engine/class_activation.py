@@ -14,9 +14,9 @@ from pellucid.core.query import Decision, Unit
 from pellucid.core.subject import Inputs, Layer, Subject
 from pellucid.engine.attributing import attribution
 from pellucid.engine.batching import in_batches
-from pellucid.engine.gradients import gradients, settled
+from pellucid.engine.gradients import Gradients, differentiated, merged, settled
 from pellucid.engine.perturb import position_axes
-from pellucid.engine.targets import Target
+from pellucid.engine.targets import Target, captured_for, joined, part_of, resolve
 from pellucid.results.attribution import Attribution
 
 LayerName = Annotated[Union[str, None], "layer that is read; None: the last with maps like the last convolution's"]
@@ -62,6 +62,8 @@ class Reading:
     where it is padding. ``input`` is the layout of the input itself.
     """
 
+    inputs: Inputs
+    target: Target
     name: str
     layout: Layout
     input: Layout
@@ -77,6 +79,10 @@ class Reading:
         """The mean over real positions, which keep their axes."""
         return self.total(amounts) / self.total(self.real)
 
+    def weighted(self, weights: Tensor) -> Tensor:
+        """The activation of each channel times its weight ``[batch, channels]``."""
+        return weights.view(*weights.shape, *[1] * (self.activation.ndim - 2)) * self.activation
+
 
 @dataclass(frozen=True)
 class GradientReading(Reading):
@@ -85,39 +91,51 @@ class GradientReading(Reading):
     gradient: Tensor
 
 
-def read(subject: Subject, inputs: Inputs, query: Decision, target: Target, wanted: str | None) -> Reading:
+def read(subject: Subject, query: Decision, wanted: str | None) -> Reading:
     """Read the layer that is asked about, the one that is ``wanted``, or the last with maps."""
+    inputs = subject.prepare(query.inputs)
     name = _chosen(subject, inputs, query, wanted)
+    targets: list[Target] = []
     values: list[Tensor] = []
 
     def work(rows: slice) -> Tensor:
-        run = subject.run(inputs.rows(rows), capture=(*target.capture, name))
-        values.append(settled(target.rows(rows)(run)))
+        run = subject.run(inputs.rows(rows), capture=(*captured_for(query), name))
+        target = resolve(subject, inputs.rows(rows), part_of(query, rows, len(inputs)), run.scores)
+        values.append(settled(target(run)))
+        targets.append(target)
         return settled(run.activations[name])
 
     activation = in_batches(len(inputs), subject.batch_size(inputs), work)
     layout, at_input = _layouts(subject, inputs, name, activation)
     real = _real(inputs, layout, activation)
-    return Reading(name, layout, at_input, torch.cat(values), layout.maps(activation), real)
+    return Reading(inputs, joined(targets), name, layout, at_input, torch.cat(values), layout.maps(activation), real)
 
 
-def read_gradient(
-    subject: Subject, inputs: Inputs, query: Decision, target: Target, wanted: str | None
-) -> GradientReading:
-    """The same with gradients, for which nothing below the layer is differentiated."""
+def read_gradient(subject: Subject, query: Decision, wanted: str | None) -> GradientReading:
+    """The same with gradients: in one pass, of which nothing below the layer is differentiated."""
+    inputs = subject.prepare(query.inputs)
     name = _chosen(subject, inputs, query, wanted)
-    found = gradients(subject, inputs, target, name)
+    targets, parts = [], []
+    size = max(1, subject.batch_size(inputs) // 2)
+    for start in range(0, len(inputs), size):
+        rows = slice(start, start + size)
+        with torch.enable_grad():
+            run = subject.run(inputs.rows(rows), capture=captured_for(query), differentiable=name)
+            target = resolve(subject, inputs.rows(rows), part_of(query, rows, len(inputs)), settled(run.scores))
+            values, point = target(run), run.activations[name]
+        targets.append(target)
+        gradient, _ = differentiated(subject, values, name, point)
+        parts.append(Gradients(settled(values), settled(gradient), settled(point)))
+    found = merged(parts)
     layout, at_input = _layouts(subject, inputs, name, found.point)
     activation, gradient = layout.maps(found.point), layout.maps(found.gradient)
     real = _real(inputs, layout, activation)
-    return GradientReading(name, layout, at_input, found.values, activation, real, gradient)
+    return GradientReading(inputs, joined(targets), name, layout, at_input, found.values, activation, real, gradient)
 
 
 def class_activation(
     subject: Subject,
-    inputs: Inputs,
     query: Decision,
-    target: Target,
     found: Reading,
     contributions: Tensor,
     final_relu: bool | None,
@@ -137,11 +155,11 @@ def class_activation(
         scores = found.layout.layer(contributions)
     else:
         coarse = contributions.sum(1)
-        if final_relu if final_relu is not None else query.foil is None:
+        if final_relu if final_relu is not None else found.target.foil is None:
             notes += _silent(coarse)
             coarse = coarse.clamp(min=0)
         scores = found.input.evenly(interpolated(coarse, found.input.extent))
-    answer = attribution(subject, inputs, query, target, scores, found.values, **trust)
+    answer = attribution(subject, found.inputs, query, found.target, scores, found.values, **trust)
     return dataclasses.replace(answer, notes=(*answer.notes, note, *notes))
 
 

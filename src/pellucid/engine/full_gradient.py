@@ -1,7 +1,7 @@
 """The full gradient: what the score is worth to the input and to every bias of a network, layer by layer."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from pellucid.core import meter
-from pellucid.core.errors import NotAnswerable
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.gradients import recorded, settled
+from pellucid.engine.gradients import differentiated, recorded, settled
 from pellucid.engine.targets import Target
 
 # Modules that are no linear map of their one input: they add to its multiple by their derivative.
@@ -84,21 +82,20 @@ def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str) -> Ful
     assert subject.module is not None
     with _watching(subject.module) as calls:
         values, point = recorded(subject, inputs, target, at)
-    watched = [point, *(call.output for call in calls), *(call.given for call in calls if call.given is not None)]
-    found = torch.autograd.grad(values.sum(), watched, allow_unused=True)
-    meter.count(backward=len(inputs))
-    if found[0] is None:
-        raise NotAnswerable(f"the score of {subject.name} does not depend on {at!r}")
-    gradient = dict(zip(map(id, watched), found, strict=True))
-    terms = (_terms(call, gradient) for call in calls if gradient[id(call.output)] is not None)
-    biases = tuple(settled(term) for term in terms)
-    return FullGradient(settled(values), settled(point), settled(found[0]), biases)
+    watched = [*(call.output for call in calls), *(call.given for call in calls if call.given is not None)]
+    at_point, others = differentiated(subject, values, at, point, *watched)
+    gradient = dict(zip(map(id, watched), others, strict=True))
+    biases = tuple(settled(terms) for call in calls if (terms := _terms(call, gradient)) is not None)
+    return FullGradient(settled(values), settled(point), settled(at_point), biases)
 
 
-def _terms(call: _Call, gradient: dict[int, Tensor]) -> Tensor:
+def _terms(call: _Call, gradient: Mapping[int, Tensor | None]) -> Tensor | None:
     outward = gradient[id(call.output)]
+    if outward is None:
+        return None
     if call.given is not None:
-        return outward * call.output - gradient[id(call.given)] * call.given
+        inward = gradient[id(call.given)]
+        return outward * call.output - (0 if inward is None else inward * call.given)
     bias = _bias(call.module)
     assert bias is not None
     return outward * (bias if isinstance(call.module, nn.Linear) else bias.view(-1, *[1] * (outward.ndim - 2)))

@@ -1,5 +1,6 @@
 """Gradients of the explained quantity at the input or at a layer, in batches, nothing left on the model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,14 @@ def gradients(
     for start in range(0, len(inputs), size):
         part = slice(start, start + size)
         given = None if replaced is None else replaced[part]
-        parts.append(_one_batch(subject, inputs.rows(part), target.rows(part), at, given))
+        values, point = recorded(subject, inputs.rows(part), target.rows(part), at, given)
+        gradient, _ = differentiated(subject, values, at, point)
+        parts.append(Gradients(settled(values), settled(gradient), settled(point)))
+    return merged(parts)
+
+
+def merged(parts: Sequence[Gradients]) -> Gradients:
+    """The gradients of several batches as those of one."""
     return Gradients(*(torch.cat([getattr(part, name) for part in parts]) for name in ("values", "gradient", "point")))
 
 
@@ -61,19 +69,20 @@ def recorded(
         else:
             run = subject.run(inputs, capture=target.capture, differentiable=at)
             point = run.activations[at]
-        values = target(run)
+        return target(run), point
+
+
+def differentiated(
+    subject: Subject, values: Tensor, at: str, point: Tensor, *more: Tensor
+) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """The gradient of values ``[batch]`` at the point, and at ``more`` tensors that lie between the two."""
     if not values.requires_grad:
         raise NotAnswerable(f"the score of {subject.name} does not depend differentiably on {at!r}")
-    return values, point
-
-
-def _one_batch(subject: Subject, inputs: Inputs, target: Target, at: str, replaced: Tensor | None) -> Gradients:
-    values, point = recorded(subject, inputs, target, at, replaced)
-    (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
-    meter.count(backward=len(inputs))
+    gradient, *others = torch.autograd.grad(values.sum(), (point, *more), allow_unused=True)
+    meter.count(backward=len(values))
     if gradient is None:
         raise NotAnswerable(f"the score of {subject.name} does not depend on {at!r}")
-    return Gradients(values.detach().cpu(), settled(gradient), settled(point))
+    return gradient, tuple(others)
 
 
 def _continuous(subject: Subject, value: Tensor) -> Tensor:

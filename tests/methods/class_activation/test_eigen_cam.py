@@ -66,7 +66,7 @@ def test_no_class_changes_the_map_and_a_note_says_so():
 
 def test_it_needs_no_gradient():
     answer = asked(EigenCam(), averaged())
-    assert answer.evaluations == {"F": 4, "B": 0}
+    assert answer.evaluations == {"F": 2, "B": 0}
 
 
 class Padded(nn.Module):

@@ -19,6 +19,7 @@ from methods.class_activation.networks import (
     smooth,
 )
 from pellucid.core.errors import NotAnswerable, UsageError
+from pellucid.engine.targets import again, resolve
 from pellucid.methods import GradCam
 
 
@@ -201,9 +202,37 @@ def test_the_result_says_what_was_read():
     assert asked(GradCam(), averaged()).notes == ("Read at layer '2': 6 channels of 4 × 4 positions.",)
 
 
+@pytest.mark.parametrize("targets", [[2, 0, 1], torch.tensor([2, 0, 1]), None])
+def test_batches_ask_each_example_its_own_question(targets):
+    net, pictures = flattened(), draws(3, 3, 8, 8)
+    expected = net(pictures).argmax(1).tolist() if targets is None else [2, 0, 1]
+    foils = [(target + 1) % 4 for target in expected]
+    whole = asked(GradCam(), net, pictures, target=targets, foil=foils)
+    with pl.byte_budget(1):
+        parts = asked(GradCam(), net, pictures, target=targets, foil=foils)
+    assert whole.target.tolist() == parts.target.tolist() == expected
+    assert whole.foil.tolist() == parts.foil.tolist() == foils
+    torch.testing.assert_close(parts.scores, whole.scores, rtol=0, atol=1e-14)
+    for row, (target, foil) in enumerate(zip(expected, foils, strict=True)):
+        alone = asked(GradCam(), net, pictures[row : row + 1], target=target, foil=foil)
+        torch.testing.assert_close(whole.scores[row], alone.scores[0], rtol=0, atol=1e-14)
+    with pytest.raises(UsageError, match="2 targets for 3 examples"), pl.byte_budget(1):
+        asked(GradCam(), net, pictures, target=[0, 1])
+
+
+def test_a_target_that_is_known_can_be_asked_again():
+    net = flattened()
+    subject, inputs = pl.wrap(net), pl.wrap(net).prepare(PICTURES)
+    target = resolve(subject, inputs, pl.Decision(inputs, target=[1, 2], foil=0))
+    with pl.byte_budget(1):
+        answer = GradCam()(subject, again(pl.Decision(inputs), inputs, target))
+    torch.testing.assert_close(answer.scores, asked(GradCam(), net, target=[1, 2], foil=0).scores)
+    assert bool((answer.scores < 0).any())
+
+
 def test_it_costs_one_backward_pass_and_batches_do_not_matter():
     net = smooth()
     whole = asked(GradCam(layer="0"), net)
-    assert whole.evaluations == {"F": 2, "B": 2}
+    assert whole.evaluations == {"F": 0, "B": 2}
     with pl.byte_budget(1):
         torch.testing.assert_close(asked(GradCam(layer="0"), net).scores, whole.scores, rtol=0, atol=1e-14)

@@ -10,10 +10,9 @@ from pellucid.core.errors import NotAnswerable
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, View
-from pellucid.core.subject import Inputs, Subject
+from pellucid.core.subject import Subject
 from pellucid.engine.batching import evaluate_from
 from pellucid.engine.class_activation import FinalRelu, LayerName, Reading, class_activation, read, strongest
-from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
 
 
@@ -56,20 +55,16 @@ class AblationCam:
     weight: Annotated[Literal["share", "slope"], "the share of the score that is lost, or the fall per ‖Aₖ‖"] = "share"
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
-        found = read(subject, inputs, query, target, self.layer)
+        found = read(subject, query, self.layer)
         sizes = (found.activation * found.real).flatten(2).norm(dim=2)
         taken, notes = strongest(sizes, self.channels)
         fall = torch.zeros_like(sizes)
         for row, chosen in enumerate(taken):
             active = chosen[sizes[row, chosen] > 0]
-            fall[row, active] = _falls(subject, inputs, target, found, row, active).to(fall)
+            fall[row, active] = _falls(subject, found, row, active).to(fall)
         weights = fall / self._unit(found, sizes)
-        contributions = weights.view(*weights.shape, *[1] * (found.activation.ndim - 2)) * found.activation
-        return class_activation(
-            subject, inputs, query, target, found, contributions, self.final_relu, notes, quality={"fall": fall}
-        )
+        contributions, falls = found.weighted(weights), {"fall": fall}
+        return class_activation(subject, query, found, contributions, self.final_relu, notes, quality=falls)
 
     def _unit(self, found: Reading, sizes: Tensor) -> Tensor:
         if self.weight == "slope":
@@ -79,7 +74,7 @@ class AblationCam:
         return found.values.abs()[:, None].to(sizes)
 
 
-def _falls(subject: Subject, inputs: Inputs, target: Target, found: Reading, row: int, channels: Tensor) -> Tensor:
+def _falls(subject: Subject, found: Reading, row: int, channels: Tensor) -> Tensor:
     """How far the score of one example falls without each of these channels."""
     if not len(channels):
         return found.values.new_zeros(0)
@@ -91,8 +86,6 @@ def _falls(subject: Subject, inputs: Inputs, target: Target, found: Reading, row
             maps[number, channel] = 0
         return found.layout.layer(maps)
 
-    index = slice(row, row + 1)
-    values = evaluate_from(
-        found.name, subject, inputs.rows(index), target.rows(index), len(channels), without, "ablation-cam"
-    )
+    one, target = found.inputs.rows(slice(row, row + 1)), found.target.rows(slice(row, row + 1))
+    values = evaluate_from(found.name, subject, one, target, len(channels), without, "ablation-cam")
     return found.values[row].double() - values

@@ -1,5 +1,6 @@
 """Eigen-CAM: project the activations of a layer on their first principal direction."""
 
+import dataclasses
 from typing import Annotated, ClassVar
 
 import torch
@@ -10,7 +11,6 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.class_activation import LayerName, class_activation, read
-from pellucid.engine.targets import resolve
 from pellucid.results.attribution import Attribution
 
 
@@ -34,7 +34,7 @@ class EigenCam:
         needs={Access.OUTPUTS, Access.ACTIVATIONS},
         points={Point.INPUT, Point.LAYER},
         modalities={Modality.IMAGE, Modality.SEQUENCE, Modality.TEXT, Modality.TENSOR},
-        cost="2 F",
+        cost="1 F",
         references=("muhammad2020eigen",),
         serves=("A9",),
         caveat=(
@@ -49,14 +49,12 @@ class EigenCam:
     final_relu: Annotated[bool, "cut the map off below zero"] = False
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
-        found = read(subject, inputs, query, target, self.layer)
-        activation = found.activation - found.mean(found.activation) if self.centred else found.activation
-        direction = _principal_direction((activation * found.real).flatten(2).mT)
-        contributions = direction.view(*direction.shape, *[1] * (activation.ndim - 2)) * activation
+        found = read(subject, query, self.layer)
+        if self.centred:
+            found = dataclasses.replace(found, activation=found.activation - found.mean(found.activation))
+        contributions = found.weighted(_principal_direction((found.activation * found.real).flatten(2).mT))
         note = "The map is of the layer's own activity: it is the same whatever class is asked for."
-        return class_activation(subject, inputs, query, target, found, contributions, self.final_relu, (note,))
+        return class_activation(subject, query, found, contributions, self.final_relu, (note,))
 
 
 def _principal_direction(rows: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.class_activation import FinalRelu, LayerName, class_activation, read_gradient
-from pellucid.engine.targets import resolve
 from pellucid.results.attribution import Attribution
 
 
@@ -46,8 +45,6 @@ class GradCam:
     final_relu: FinalRelu = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
-        found = read_gradient(subject, inputs, query, target, self.layer)
+        found = read_gradient(subject, query, self.layer)
         weights = found.mean(found.gradient)
-        return class_activation(subject, inputs, query, target, found, weights * found.activation, self.final_relu)
+        return class_activation(subject, query, found, weights * found.activation, self.final_relu)

@@ -10,7 +10,6 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.class_activation import FinalRelu, LayerName, class_activation, read_gradient
-from pellucid.engine.targets import resolve
 from pellucid.results.attribution import Attribution
 
 
@@ -50,15 +49,13 @@ class GradCamPlusPlus:
     final_relu: FinalRelu = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
-        found = read_gradient(subject, inputs, query, target, self.layer)
+        found = read_gradient(subject, query, self.layer)
         gradient = found.gradient
         denominators = 2 + gradient * found.total(found.activation)
         weights = found.total(torch.where(gradient > 0, gradient / denominators, 0.0))
         contributions = weights * found.activation
         notes = _doubts(denominators[gradient > 0])
-        return class_activation(subject, inputs, query, target, found, contributions, self.final_relu, notes)
+        return class_activation(subject, query, found, contributions, self.final_relu, notes)
 
 
 def _doubts(denominators: Tensor) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.class_activation import LayerName, class_activation, read_gradient
-from pellucid.engine.targets import resolve
 from pellucid.results.attribution import Attribution
 
 
@@ -46,9 +45,7 @@ class HiresCam:
     final_relu: Annotated[bool, "keep only what raises the score"] = False
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
-        found = read_gradient(subject, inputs, query, target, self.layer)
+        found = read_gradient(subject, query, self.layer)
         contributions = found.gradient * found.activation
         total = {"total": contributions.flatten(1).sum(1)}
-        return class_activation(subject, inputs, query, target, found, contributions, self.final_relu, quality=total)
+        return class_activation(subject, query, found, contributions, self.final_relu, quality=total)

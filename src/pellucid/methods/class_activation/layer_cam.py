@@ -7,7 +7,6 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.class_activation import FinalRelu, LayerName, class_activation, read_gradient
-from pellucid.engine.targets import resolve
 from pellucid.results.attribution import Attribution
 
 
@@ -45,8 +44,6 @@ class LayerCam:
     final_relu: FinalRelu = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
-        found = read_gradient(subject, inputs, query, target, self.layer)
+        found = read_gradient(subject, query, self.layer)
         contributions = found.gradient.clamp(min=0) * found.activation
-        return class_activation(subject, inputs, query, target, found, contributions, self.final_relu)
+        return class_activation(subject, query, found, contributions, self.final_relu)

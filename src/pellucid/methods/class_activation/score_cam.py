@@ -9,19 +9,18 @@ from torch import Tensor
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Point, Scope, Spec, View
-from pellucid.core.subject import Inputs, Subject
+from pellucid.core.subject import Subject
 from pellucid.engine.batching import evaluate
 from pellucid.engine.class_activation import (
     FinalRelu,
     LayerName,
-    Layout,
+    Reading,
     class_activation,
     interpolated,
     read,
     strongest,
 )
 from pellucid.engine.perturb import Baseline, baseline_value
-from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
 
 
@@ -65,38 +64,25 @@ class ScoreCam:
     baseline: Annotated[Baseline, "what the input fades into where a channel is not active"] = "zero"
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
-        found = read(subject, inputs, query, target, self.layer)
-        cover = baseline_value(subject, inputs, self.baseline)
+        found = read(subject, query, self.layer)
+        cover = baseline_value(subject, found.inputs, self.baseline)
         deviation = (found.activation - found.mean(found.activation)) * found.real
         variation = deviation.flatten(2).norm(dim=2)
         tried, notes = strongest(variation, self.channels)
         weights, increase = torch.zeros_like(variation), torch.zeros_like(variation)
         for row, chosen in enumerate(tried):
             varying = chosen[variation[row, chosen] > 0]
-            maps = found.activation[row, varying]
-            increase[row, varying] = _increases(subject, inputs, target, found.input, cover, row, maps).to(increase)
+            increase[row, varying] = _increases(subject, found, cover, row, varying).to(increase)
             weights[row, chosen] = increase[row, chosen].double().softmax(0).to(weights)
-        contributions = weights.view(*weights.shape, *[1] * (found.activation.ndim - 2)) * found.activation
-        return class_activation(
-            subject,
-            inputs,
-            query,
-            target,
-            found,
-            contributions,
-            self.final_relu,
-            notes,
-            quality={"increase": increase},
-        )
+        increases = {"increase": increase}
+        contributions = found.weighted(weights)
+        return class_activation(subject, query, found, contributions, self.final_relu, notes, quality=increases)
 
 
-def _increases(
-    subject: Subject, inputs: Inputs, target: Target, layout: Layout, cover: Tensor, row: int, maps: Tensor
-) -> Tensor:
-    """How far the input that shows through each of ``maps`` ``[n, …extent]`` lifts the score above that of the cover."""
-    maps = torch.cat([maps.new_zeros(1, *maps.shape[1:]), maps])
+def _increases(subject: Subject, found: Reading, cover: Tensor, row: int, channels: Tensor) -> Tensor:
+    """How far one example that shows through each of these channels lifts the score above that of the cover."""
+    inputs, layout = found.inputs, found.input
+    maps = torch.cat([torch.zeros_like(found.activation[row, :1]), found.activation[row, channels]])
 
     def shown(part: slice) -> Tensor:
         grown = interpolated(maps[part], layout.extent)
@@ -105,5 +91,5 @@ def _increases(
         stretched = (grown - low) / (high - low).clamp(min=torch.finfo(grown.dtype).tiny)
         return torch.lerp(cover[row], inputs.value[row], layout.over_channels(stretched).to(cover))
 
-    scores = evaluate(subject, inputs, target, torch.full((len(maps),), row), shown, "score-cam")
+    scores = evaluate(subject, inputs, found.target, torch.full((len(maps),), row), shown, "score-cam")
     return scores[1:] - scores[0]
