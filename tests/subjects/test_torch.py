@@ -102,6 +102,17 @@ def test_a_replaced_layer_is_what_the_rest_of_the_network_reads(network):
     torch.testing.assert_close(found, copy.deepcopy(network).eval().head(2 * features).detach())
 
 
+def test_a_function_in_the_place_of_a_layer_reads_what_earlier_ones_have_made(network):
+    subject, before = pl.wrap(network), traces(network)
+    plan = {"relu": lambda output: 2 * output, "relu#1": lambda output: output - 1}
+    found = subject.run(subject.prepare(PIXELS), capture=["relu"], replace=plan)
+    twin = copy.deepcopy(network).eval().requires_grad_(False)
+    features = 2 * twin.relu(twin.norm(twin.stem(PIXELS)))
+    torch.testing.assert_close(found.activations["relu"], features)
+    torch.testing.assert_close(found.scores, twin.head(twin.relu(features.mean((2, 3)) - 0.1) - 1))
+    assert traces(network) == before
+
+
 def test_a_replacement_is_not_written_into_by_what_follows():
     module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True))
     subject = pl.wrap(module)

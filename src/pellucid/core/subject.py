@@ -1,8 +1,8 @@
 """What a method may know of a model: the Subject, its Task, prepared Inputs, Layers and Features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Union, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from pellucid.core.record import record
 from pellucid.core.spec import Access, Modality, Structure
 
 OutputKind = Literal["logits", "probabilities", "value"]
+# What takes the place of a layer's output: a tensor, or what a function makes of the output as it flows.
+Replacement = Union[Tensor, Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -193,14 +195,15 @@ class Subject(Protocol):
         inputs: Inputs,
         *,
         capture: Sequence[str] = (),
-        replace: Mapping[str, Tensor] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
         differentiable: bool | str = False,
         original: bool = False,
     ) -> Run:
         """One pass over prepared inputs.
 
-        ``capture`` and ``replace`` name layers (``"block.3"``, its second call ``"block.3#1"``). A replacement for one
-        example may have many rows: what lies below the layer is then computed once for all of them. With
+        ``capture`` and ``replace`` name layers (``"block.3"``, its second call ``"block.3#1"``). A replacement is
+        a tensor, or a function of what the layer returns, which sees what earlier replacements have made of it. A tensor
+        for one example may have many rows: what lies below the layer is then computed once for all of them. With
         ``differentiable`` the scores carry a graph back to the tensors; where it names a layer, back to that layer's
         activation only, which is captured, and nothing below is recorded. ``original`` forbids the private prepared
         copy of the model, for callers that watch the model's own modules.

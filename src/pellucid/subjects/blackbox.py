@@ -12,7 +12,7 @@ from pellucid.core.content import digest
 from pellucid.core.errors import NotAnswerable, PellucidError
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Structure
-from pellucid.core.subject import Inputs, Layer, Run, Task
+from pellucid.core.subject import Inputs, Layer, Replacement, Run, Task
 from pellucid.engine.batching import examples_within_budget, in_batches
 from pellucid.subjects.answers import as_tensor, checked, failure, settled
 
@@ -70,7 +70,7 @@ class BlackBox(abc.ABC):
         inputs: Inputs,
         *,
         capture: Sequence[str] = (),
-        replace: Mapping[str, Tensor] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
         differentiable: bool | str = False,
         original: bool = False,
     ) -> Run:

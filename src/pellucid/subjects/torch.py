@@ -12,7 +12,7 @@ from pellucid.core import meter
 from pellucid.core.content import digest
 from pellucid.core.errors import PellucidError, UsageError, nearest
 from pellucid.core.spec import Access, Structure
-from pellucid.core.subject import Inputs, Layer, Run, Task
+from pellucid.core.subject import Inputs, Layer, Replacement, Run, Task
 from pellucid.engine.batching import examples_within_budget, in_batches
 from pellucid.engine.prepare import prepared
 from pellucid.subjects.answers import Output, checked, failure, picked, settled
@@ -91,7 +91,7 @@ class TorchSubject:
         inputs: Inputs,
         *,
         capture: Sequence[str] = (),
-        replace: Mapping[str, Tensor] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
         differentiable: bool | str = False,
         original: bool = False,
     ) -> Run:
@@ -158,7 +158,7 @@ class TorchSubject:
 
     @contextlib.contextmanager
     def _hooks(
-        self, capture: Sequence[str], replace: Mapping[str, Tensor], differentiable: bool | str
+        self, capture: Sequence[str], replace: Mapping[str, Replacement], differentiable: bool | str
     ) -> Iterator[dict[str, Tensor]]:
         captured: dict[str, Tensor] = {}
         calls: Counter[str] = Counter()
@@ -172,9 +172,9 @@ class TorchSubject:
             call = name if calls[name] == 0 else f"{name}#{calls[name]}"
             calls[name] += 1
             if call in replace:
-                return replace[call].to(output, copy=True) if isinstance(output, Tensor) else replace[call]
+                output = _replaced(output, replace[call])
             if call not in capture:
-                return None
+                return output if call in replace else None
             if not isinstance(output, Tensor):
                 raise UsageError(
                     f"layer {call!r} returns a {type(output).__name__}, not a tensor; ask at a layer inside it"
@@ -185,7 +185,7 @@ class TorchSubject:
                 return captured[call].clone()
             # What runs on is a copy, so that a later in-place operation cannot change what was captured.
             captured[call] = output if differentiable else output.detach().clone()
-            return output.clone() if differentiable else None
+            return output.clone() if differentiable or call in replace else None
 
         handles = [modules[n].register_forward_hook(lambda m, i, o, n=n: hook(n, o)) for n in sorted(wanted)]
         try:
@@ -229,11 +229,17 @@ class TorchSubject:
         return tuple((tensor.data_ptr(), tensor._version) for tensor in self._tensors())
 
 
-def _rows(inputs: Inputs, replace: Mapping[str, Tensor]) -> int:
+def _rows(inputs: Inputs, replace: Mapping[str, Replacement]) -> int:
     """How many rows a pass answers: those of the inputs, or those that take the place of one example at a layer."""
     if len(inputs) > 1:
         return len(inputs)
     return max([1, *(len(tensor) for tensor in replace.values() if isinstance(tensor, Tensor))])
+
+
+def _replaced(output: Any, given: Replacement) -> Any:
+    if callable(given):
+        return given(output)
+    return given.to(output, copy=True) if isinstance(output, Tensor) else given
 
 
 @contextlib.contextmanager
@@ -252,5 +258,5 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 def _attends(module: nn.Module) -> bool:
     """Whether a module is called an attention, or its own code asks torch for one."""
-    code = getattr(type(module).forward, "__code__", None)
+    code = getattr(getattr(type(module), "forward", None), "__code__", None)  # scripted classes have none
     return "attention" in type(module).__name__.lower() or bool(code and _ATTENTIONS & set(code.co_names))
