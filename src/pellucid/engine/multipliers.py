@@ -89,13 +89,17 @@ class Rescale:
         ``differs`` says that a constant of it, such as a mask, is another one for the reference.
         """
         source, other = call.inputs[0], self.alignment.reference(call)
-        here, there = output(call, read), output(other, read)
-        change = self.change(source, read)
-        quotient = (amount * (here - there) / torch.where(change == 0, 1, change)).sum_to_size(source.size)
+        here, there, change = output(call, read), output(other, read), self.change(source, read)
+        still = change == 0
+        quotient = (amount * (here - there) / change.masked_fill(still, 1)).sum_to_size(source.size)
+        exact = call.name in _COPIES
+        if exact and not bool(still.any()):
+            return [(source, quotient)]
         slope = dict(self._halfway(call, (amount,), read)).get(source, torch.zeros_like(change))
+        if exact:
+            return [(source, torch.where(still, slope, quotient))]
         sizes = here.abs() + there.abs() + read(source).abs() + read(self.alignment.twin(source)).abs()
-        size = (amount.abs() * sizes).sum_to_size(source.size)
-        return [(source, self.steadier(quotient, slope, change, size))]
+        return [(source, self.steadier(quotient, slope, change, (amount.abs() * sizes).sum_to_size(source.size)))]
 
     def steadier(self, quotient: Tensor, slope: Tensor, change: Tensor, size: Tensor) -> Tensor:
         """The quotient by a change, or the slope, where rounding of numbers of that size is all that sets them apart."""
@@ -104,11 +108,6 @@ class Rescale:
     def change(self, value: Value, read: Reading) -> Tensor:
         """Δ: the value less what it is for the reference."""
         return read(value) - read(self.alignment.twin(value))
-
-    def small(self, value: Value, read: Reading) -> Tensor:
-        """Where the change is no more than rounding."""
-        here, there = read(value), read(self.alignment.twin(value))
-        return (here - there).abs() <= _NOISE * self.epsilon * torch.maximum(here.abs(), there.abs())
 
     def _won(self, call: Call, amount: Tensor, read: Reading) -> Given:
         """The input's winner accounts for the way from the reference's maximum to the higher one of both, the reference's
@@ -121,11 +120,16 @@ class Rescale:
         plain, plain_there = dict(transposed(call, (amount,), read)), dict(transposed(other, (amount,), read))
         given = []
         for value in call.inputs:
-            twin, small = self.alignment.twin(value), self.small(value, read)
-            quotient = (won.get(value, 0) + won_there.get(twin, 0)) / torch.where(small, 1, self.change(value, read))
+            twin, small, change = self.alignment.twin(value), self._small(value, read), self.change(value, read)
+            quotient = (won.get(value, 0) + won_there.get(twin, 0)) / change.masked_fill(small, 1)
             slope = (plain.get(value, 0) + plain_there.get(twin, 0)) / 2
             given.append((value, torch.where(small, slope, quotient)))
         return given
+
+    def _small(self, value: Value, read: Reading) -> Tensor:
+        """Where the change is no more than rounding."""
+        here, there = read(value), read(self.alignment.twin(value))
+        return (here - there).abs() <= _NOISE * self.epsilon * torch.maximum(here.abs(), there.abs())
 
     def _halfway(self, call: Call, amounts: Amounts, read: Reading) -> Given:
         """The derivative half-way between both runs: exact for linear operations, and for products of two values."""
@@ -216,6 +220,10 @@ _CURVES = _names(
     ),
     *("acosh", "atanh", "erf", "erfc", "sinc", "logit", "floor", "ceil", "round", "trunc", "frac", "sign", "maximum"),
     *("minimum", "fmax", "fmin"),
+)
+# Of these every output is an input or a constant, so that the changes are exact.
+_COPIES = _names(
+    *("relu", "hardtanh", "threshold", "clamp", "clamp_min", "clamp_max", "maximum", "minimum", "fmax", "fmin", "abs"),
 )
 # The same where a constant that takes part is another one for the reference, such as the mask of a ReLU by hand.
 _GATES = _names("mul", "div", "where", "masked_fill", "index_put")
