@@ -34,7 +34,7 @@ def _require(tape: Tape, scores: Tensor, known: str, activates: Callable[[Call],
         if reason is not None:
             raise NotAnswerable(
                 f"it is defined for {known}, maxima, sums and maps with weights only, not {call} ({reason}); ask lrp, "
-                "which has rules for more, or integrated-gradients"
+                "which has rules for more, integrated-gradients or occlusion"
             )
 
 

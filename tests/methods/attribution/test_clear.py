@@ -9,6 +9,7 @@ from torch import nn
 
 import pellucid as pl
 from engine.networks import seeded
+from pellucid.core.catalogue import build
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.query import Unit
 from pellucid.methods import LRP, Clear, Gradient, InputXGradient, Occlusion
@@ -127,6 +128,10 @@ def test_classes_may_be_named_by_label_and_a_position_is_kept():
     assert found.responses.tolist() == [[[2.0, 0.0], [-1.0, 0.0]]]
     assert found.position.tolist() == [[0]]
     assert found.of_class(0).question() == "two at position 0"
+    in_words = Clear(inner=InputXGradient(), classes="two, 2")(subject, pl.Decision(points, target=(0, "two")))
+    assert torch.equal(in_words.responses, found.responses)
+    assert build({"method": "clear", "classes": "two, 2"}).classes == "two, 2"
+    assert build({"method": "clear", "classes": "1,2", "inner": "gradient"}) == Clear(inner=Gradient(), classes=(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pellucid.methods.attribution.lrp import LRP
 from pellucid.results.attribution import Attribution
 from pellucid.results.class_response import ClassResponse
 
-Classes = Union[tuple[Union[int, str], ...], None]
+Classes = Union[tuple[Union[int, str], ...], str, None]
 
 
 @method
@@ -55,7 +55,7 @@ class Clear:
     )
 
     inner: Annotated[Explainer, "what each class is explained by"] = LRP(composite="epsilon-plus")
-    classes: Annotated[Classes, "indices or labels of the classes; None: the most likely ones"] = None
+    classes: Annotated[Classes, "indices or labels of the classes, also as one text with commas; None: the likely ones"] = None
     most: Annotated[int, Ge(1), "how many classes, where none are named"] = 5
 
     def __call__(self, subject: Subject, query: Decision) -> ClassResponse:
@@ -109,7 +109,8 @@ class Clear:
 
     def _named(self, target: Target, outputs: int) -> list[int]:
         assert self.classes is not None
-        found = [class_index(word, target.labels) if isinstance(word, str) else word for word in self.classes]
+        words = self.classes.split(",") if isinstance(self.classes, str) else self.classes
+        found = [class_index(word, target.labels) if isinstance(word, str) else word for word in words]
         outside = [number for number in found if not 0 <= number < outputs]
         if outside:
             raise UsageError(f"class {outside[0]} is outside the {outputs} outputs")
