@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from PIL import Image
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
 import pellucid as pl
@@ -45,7 +46,7 @@ def test_every_name_loads_and_answers_its_own_example(name):
     assert not any(module.training for module in subject.module.modules())
 
 
-@pytest.mark.parametrize("name", ["digits-cnn", "wine-mlp", "diabetes-mlp", "lstm-sentiment", "char-lstm"])
+@pytest.mark.parametrize("name", ["digits-cnn", "mnist-cnn", "wine-mlp", "diabetes-mlp", "lstm-sentiment", "char-lstm"])
 def test_loading_again_gives_the_same_fingerprint(name):
     assert pl.load(name).fingerprint == subject_of(name).fingerprint
 
@@ -123,6 +124,17 @@ def test_digits_are_read_as_light_ink_on_dark_paper():
     assert (found == digits.target[1347:]).mean() > 0.9
 
 
+def test_digits_of_another_collection_are_read_by_the_network_for_mnist():
+    subject, digits = subject_of("mnist-cnn"), load_digits()
+    sheets = []
+    for picture in digits.images[:300]:
+        ink = Image.fromarray((picture / 16 * 255).astype(np.uint8)).resize((20, 20), Image.Resampling.BICUBIC)
+        sheets.append(Image.new("L", (28, 28)))
+        sheets[-1].paste(ink, (4, 4))
+    found = subject.scores(sheets).argmax(1).numpy()
+    assert (found == digits.target[:300]).mean() > 0.85
+
+
 @pytest.mark.parametrize("name", ["minilm-sentiment", "lstm-sentiment"])
 def test_sentences_are_judged_by_their_words(name):
     subject = subject_of(name)
@@ -137,6 +149,7 @@ def test_sentences_are_judged_by_their_words(name):
         ("wine-mlp", load_wine().data[0].tolist(), "cultivar 0", ("alcohol", "proline")),
         ("diabetes-mlp", load_diabetes(scaled=False).data[0].tolist(), None, ("age", "s6")),
         ("digits-cnn", load_digits().images[0] / 16, "0", ("pixel 0", "pixel 63")),
+        ("mnist-cnn", np.eye(28), "1", ("pixel 0", "pixel 783")),
         ("minilm-sentiment", "A wonderful film", "positive", ("A", "film")),
         ("lstm-sentiment", "A wonderful film", "positive", ("A", "film")),
         ("char-lstm", "To be, or not", (5, "e"), ("T", "t")),

@@ -42,6 +42,16 @@ def digits_cnn(*, device: Any = None) -> "TorchSubject":
     return _subject("digits-cnn", packaged.module, task, device)
 
 
+def mnist_cnn(*, device: Any = None) -> "TorchSubject":
+    """Handwritten digits of 28 × 28 grey pixels: light ink on dark paper, as in MNIST ÷ 255."""
+    from pellucid.models.mnist import load_mnist_cnn
+    from pellucid.tasks.image import Image
+
+    packaged = load_mnist_cnn()
+    task = Image(size=28, mean=(0.0,), deviation=(1.0,), labels=packaged.labels)
+    return _subject("mnist-cnn", packaged.module, task, device)
+
+
 def wine_mlp(*, device: Any = None) -> "TorchSubject":
     """The cultivar of a wine from 13 measurements; rows are in the units of scikit-learn's ``load_wine``."""
     from sklearn.datasets import load_wine
@@ -103,6 +113,7 @@ ZOO: Mapping[str, Callable[..., "TorchSubject"]] = {
     "efficientnet-lite1": efficientnet_lite1,
     "efficientnet-lite2": efficientnet_lite2,
     "digits-cnn": digits_cnn,
+    "mnist-cnn": mnist_cnn,
     "minilm-sentiment": minilm_sentiment,
     "lstm-sentiment": lstm_sentiment,
     "char-lstm": char_lstm,
