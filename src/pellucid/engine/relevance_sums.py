@@ -3,7 +3,7 @@
 Both send relevance back along the transpose of the map: a selection sends it as it is, a sum sends the share of each term.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid.engine.memory import Value
 from pellucid.engine.relevance_operations import CONSTANT, Operation, register_operation, unanswerable
+from pellucid.engine.transposes import by_autograd
 
 if TYPE_CHECKING:
     from pellucid.engine.relevance import Propagation
@@ -95,7 +96,7 @@ class Selection(Operation):
         self._axis, self.fill = axis, fill
 
     def distribute(self, call: "Call", relevance: Tensor, propagation: "Propagation") -> None:
-        for value, gradient in transposed(call, relevance, propagation):
+        for value, gradient in by_autograd(call, (relevance,), propagation.tensor):
             propagation.give(value, gradient)
         constants = any(not value.depends and value.live.is_floating_point() for value in call.values)
         if self.fill is not None or constants:
@@ -175,7 +176,7 @@ class Sum(Operation):
         if any(bool(value.tensor().any()) for value in constants):
             raise unanswerable(call, "some of its terms do not depend on the input")
         share = propagation.share(call, relevance, _total(call, propagation))
-        for value, gradient in transposed(call, share, propagation):
+        for value, gradient in by_autograd(call, (share,), propagation.tensor):
             propagation.give(value, _term(value, propagation) * gradient)
 
     def output_axis(self, call: "Call", source: Value, axis: int) -> int | None:
@@ -217,24 +218,6 @@ def reduced_axes(call: "Call", dim: int = 1) -> set[int]:
     named = call.args[dim] if len(call.args) > dim else call.kwargs.get("dim")
     axes = [named] if isinstance(named, int) else list(named or range(rank))
     return {axis % rank for axis in axes} if rank else set()
-
-
-def transposed(call: "Call", amount: Tensor, propagation: "Propagation") -> Iterator[tuple[Value, Tensor]]:
-    """The transpose of a linear operation at ``amount``: for each input that depends on the point, in its shape."""
-    leaves: dict[int, Tensor] = {}
-
-    def leaf(value: Value) -> Tensor:
-        tensor = propagation.tensor(value).detach()
-        if value.depends:
-            tensor = leaves[id(value)] = tensor.requires_grad_()
-        return tensor
-
-    with torch.enable_grad():
-        output = first(call.run(leaf))
-    gradients = torch.autograd.grad(output, list(leaves.values()), amount.to(output.dtype), allow_unused=True)
-    for value, gradient in zip((value for value in call.values if value.depends), gradients, strict=True):
-        if gradient is not None:
-            yield value, gradient
 
 
 def only(relevance: Tensor, dim: int, start: int, width: int) -> Tensor:
