@@ -71,6 +71,12 @@ class Reading:
     activation: Tensor
     real: Tensor
 
+    @property
+    def note(self) -> str:
+        """What was read, for the answer."""
+        size = " × ".join(map(str, self.layout.extent))
+        return f"Read at layer {self.name!r}: {self.activation.shape[1]} channels of {size} positions."
+
     def total(self, amounts: Tensor) -> Tensor:
         """The sum over real positions, which keep their axes."""
         return (amounts * self.real).sum(tuple(range(2, amounts.ndim)), keepdim=True)
@@ -148,19 +154,22 @@ def class_activation(
     ``final_relu`` (None: unless there is a foil, for which negative scores speak), interpolated between the centres of
     positions and spread evenly over channels.
     """
-    size = " × ".join(map(str, found.layout.extent))
-    note = f"Read at layer {found.name!r}: {contributions.shape[1]} channels of {size} positions."
     contributions = contributions * found.real
     if query.at != "input":
         scores = found.layout.layer(contributions)
     else:
-        coarse = contributions.sum(1)
-        if final_relu if final_relu is not None else found.target.foil is None:
-            notes += _silent(coarse)
-            coarse = coarse.clamp(min=0)
-        scores = found.input.evenly(interpolated(coarse, found.input.extent))
+        cut = final_relu if final_relu is not None else found.target.foil is None
+        regions, silent = map_at_input(found, contributions, cut)
+        scores, notes = found.input.evenly(regions), (*notes, *silent)
     answer = attribution(subject, found.inputs, query, found.target, scores, found.values, **trust)
-    return dataclasses.replace(answer, notes=(*answer.notes, note, *notes))
+    return dataclasses.replace(answer, notes=(*answer.notes, found.note, *notes))
+
+
+def map_at_input(found: Reading, contributions: Tensor, cut: bool) -> tuple[Tensor, tuple[str, ...]]:
+    """The map ``[batch, …extent of the input]``, ``cut`` off below zero or not, and what to say of that."""
+    coarse = contributions.sum(1)
+    silent = _silent(coarse) if cut else ()
+    return interpolated(coarse.clamp(min=0) if cut else coarse, found.input.extent), silent
 
 
 def interpolated(maps: Tensor, extent: tuple[int, ...]) -> Tensor:

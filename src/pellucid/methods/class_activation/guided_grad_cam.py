@@ -7,10 +7,10 @@ from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.class_activation import LayerName
-from pellucid.engine.perturb import position_axes
+from pellucid.engine.attributing import attribution
+from pellucid.engine.class_activation import LayerName, map_at_input, read_gradient
+from pellucid.engine.targets import again
 from pellucid.methods.attribution.guided_backprop import GuidedBackprop
-from pellucid.methods.class_activation.grad_cam import GradCam
 from pellucid.results.attribution import Attribution
 
 
@@ -18,8 +18,8 @@ from pellucid.results.attribution import Attribution
 class GuidedGradCam:
     """Scores are those of guided backpropagation, each times the map of Grad-CAM at its position (selvaraju2017grad).
 
-    The map is cut off below zero, also with a foil: what is shown lies where the target is seen rather than the foil. Notes
-    and ``quality`` are those of both methods.
+    The map is cut off below zero, also with a foil: what is shown lies where the target is seen rather than the foil.
+    ``quality`` is that of guided backpropagation alone.
     """
 
     spec: ClassVar = Spec(
@@ -45,10 +45,11 @@ class GuidedGradCam:
     layer: LayerName = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        inputs = subject.prepare(query.inputs)
-        question = dataclasses.replace(query, inputs=inputs)
-        regions = GradCam(layer=self.layer, final_relu=True)(subject, question)
-        details = GuidedBackprop()(subject, question)
-        channels = tuple(set(range(1, inputs.value.ndim)) - set(position_axes(subject, inputs)))
-        seen = regions.scores.sum(channels, keepdim=True) if channels else regions.scores
-        return dataclasses.replace(details, scores=details.scores * seen, notes=(*details.notes, *regions.notes))
+        found = read_gradient(subject, query, self.layer)
+        regions, silent = map_at_input(found, found.mean(found.gradient) * found.activation, cut=True)
+        details = GuidedBackprop()(subject, again(query, found.inputs, found.target))
+        scores = details.scores * found.input.over_channels(regions)
+        answer = attribution(
+            subject, found.inputs, query, found.target, scores, found.values, details.features, quality=details.quality
+        )
+        return dataclasses.replace(answer, notes=(*answer.notes, found.note, *silent))
