@@ -72,6 +72,6 @@ def test_a_long_name_is_broken_at_hyphens_and_none_of_it_is_lost():
 
 
 def test_every_method_of_the_product_is_on_the_map():
-    text = drawing(placed(catalogue()))
+    text = drawing(placed(catalogue()), width=160)  # where it is narrow, long names break at their hyphens
     for record in catalogue():
-        assert record["id"] in text.replace("\n", " ")
+        assert record["id"] in text
