@@ -63,7 +63,7 @@ def caveat_of(result: Result) -> str:
 
 def raw_of(result: Result, example: int) -> Any:
     """What was asked about, as it was given; None where the result does not know its query."""
-    asked = getattr(result.query, "inputs", None)
+    asked = getattr(result.query, "inputs", getattr(result.query, "data", None))
     if isinstance(asked, Inputs):
         return asked.origins[example].raw if asked.origins else None
     return asked[example] if isinstance(asked, list | tuple) else asked

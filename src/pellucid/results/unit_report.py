@@ -1,0 +1,74 @@
+"""A unit report: what a unit inside a network responds to, shown by the examples it is strongest on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.core.record import record
+from pellucid.core.result import Result
+from pellucid.results.attribution import Attribution
+
+
+@record
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UnitReport(Result):
+    """Unit ``index`` of ``layer`` (a channel, or a full index into its output), measured on every example of the data.
+
+    ``measures`` hold one number per example, ``[examples]``, by name; ``examples`` are the numbers of those that are
+    strongest by the first measure, best first. ``maps`` show what of each speaks through the unit, ``regions`` ``[examples
+    shown, 4]`` the part of each picture (top, left, bottom, right, in the network's own pixels) that its strongest place
+    sees. Where the unit was looked for, ``channels`` ``[channels]`` is the first measure of every channel of the layer,
+    summed over the data.
+    """
+
+    layer: str
+    index: int | tuple[int, ...]
+    measures: Mapping[str, Tensor]
+    examples: Tensor
+    maps: Attribution | None = None
+    regions: Tensor | None = None
+    channels: Tensor | None = None
+    evaluations: Mapping[str, int] = field(default_factory=dict)
+
+    def check(self) -> None:
+        sizes = {len(values) for values in self.measures.values()}
+        if len(sizes) != 1:
+            raise ValueError(f"measures are of {sorted(sizes)} examples")
+        if len(self.examples) and not 0 <= int(self.examples.min()) <= int(self.examples.max()) < sizes.pop():
+            raise ValueError("examples are outside the data")
+        if self.maps is not None and len(self.maps) != len(self.examples):
+            raise ValueError(f"{len(self.maps)} maps for {len(self.examples)} examples")
+        if self.regions is not None and tuple(self.regions.shape) != (len(self.examples), 4):
+            raise ValueError(f"regions are {tuple(self.regions.shape)} for {len(self.examples)} examples")
+
+    @property
+    def unit(self) -> str:
+        """The unit in words."""
+        return f"{'channel' if isinstance(self.index, int) else 'unit'} {self.index} of {self.layer}"
+
+    def strongest(self, measure: str) -> Tensor:
+        """As many examples as are shown, by another measure, best first; equals in the order of the data."""
+        return self.measures[measure].argsort(descending=True, stable=True)[: len(self.examples)]
+
+    def table(self) -> list[dict[str, Any]]:
+        rows = []
+        for rank, number in enumerate(self.examples.tolist()):
+            asked = {} if self.maps is None else {"explains": self.maps.question(rank)}
+            measured = {name: float(values[number]) for name, values in self.measures.items()}
+            rows.append({"rank": rank + 1, "example": number, **asked, **measured})
+        return rows
+
+    def summary(self) -> str:
+        first, *others = self.measures
+        best = ", ".join(f"{row['example']} ({row[first]:.3g})" for row in self.table()[:5])
+        lines = [f"{self.unit}: of {len(self.measures[first])} examples, {first} is largest for {best}"]
+        for other in others:
+            same = len(set(self.examples.tolist()) & set(self.strongest(other).tolist()))
+            lines.append(f"Of these {len(self.examples)}, {same} are among those of largest {other}.")
+        if self.channels is not None:
+            order = self.channels.argsort(descending=True, stable=True)[:5].tolist()
+            told = ", ".join(f"{number} ({float(self.channels[number]):.3g})" for number in order)
+            lines.append(f"Of {len(self.channels)} channels, {first} over all examples is largest for {told}.")
+        return "\n".join([*lines, *self.notes])
