@@ -37,17 +37,22 @@ def _(result: ClassResponse) -> str:
 
 
 def class_map(
-    result: ClassResponse, example: int, picture: Image.Image | None, box: tuple[int, int, int, int] | None = None
+    result: ClassResponse,
+    example: int,
+    picture: Image.Image | None,
+    box: tuple[int, int, int, int] | None = None,
+    largest: float | None = None,
 ) -> Image.Image:
     """Dominant class as hue and dominant response as intensity, over a pale grey picture; white where nothing speaks for
-    any of the classes. What is drawn is smoothed like a heat map, class by class."""
-    planes = _planes(result, example)
-    strength = np.clip(planes.max(0), 0, None)
-    colours = distinct(len(planes))[planes.argmax(0)]
-    return on_picture(mixed(colours, strength / limit(strength)), picture, box)
+    any of the classes. What is drawn is smoothed like a heat map, class by class; ``largest`` is what has full colour."""
+    drawn = planes(result, example)
+    strength = np.clip(drawn.max(0), 0, None)
+    colours = distinct(len(drawn))[drawn.argmax(0)]
+    return on_picture(mixed(colours, strength / (limit(strength) if largest is None else largest)), picture, box)
 
 
-def _planes(result: ClassResponse, example: int) -> np.ndarray:
+def planes(result: ClassResponse, example: int) -> np.ndarray:
+    """The map of each class as it is drawn, ``[classes, height, width]``."""
     found = [result.of_class(number) for number in range(result.classes.shape[1])]
     return np.stack([smoothed(one, plane(one, example))[0] for one in found])
 
@@ -68,7 +73,7 @@ def _card(result: ClassResponse, example: int) -> str:
             "that a place speaks for most. Intensity: how strongly.</figcaption></figure>"
         )
     origin = Origin(raw)
-    largest = limit(_planes(result, example)) if is_picture(first) else None
+    largest = limit(planes(result, example)) if is_picture(first) else None
     cards = "".join(
         f"<section class='card'><h4>{swatch(colour)} {escape(name)}</h4>"
         f"{figure(one := result.of_class(number), example, origin, largest)}{table_beside(one, example, origin)}</section>"

@@ -11,6 +11,8 @@ from skimage.color import lab2rgb, rgb2lab
 
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000")
+# Blue, orange, purple, green …: so that few classes stay apart where their colours are pale.
+_DISTINCT = (0, 1, 3, 2, 4, 5, 6)
 _STEPS = 128
 
 
@@ -35,8 +37,9 @@ def signed(values: np.ndarray) -> np.ndarray:
 def distinct(number: int) -> np.ndarray:
     """``[number, 3]`` sRGB bytes that can be told apart: those of Okabe and Ito, or for more than seven a circle of hues,
     light and dark in turn."""
-    if number < len(OKABE_ITO):
-        return (np.array([_rgb(colour) for colour in OKABE_ITO[:number]]).reshape(-1, 3) * 255).round().astype(np.uint8)
+    if number <= len(_DISTINCT):
+        found = [_rgb(OKABE_ITO[place]) for place in _DISTINCT[:number]]
+        return (np.array(found).reshape(-1, 3) * 255).round().astype(np.uint8)
     angles, lightness = 2 * np.pi * np.arange(number) / number, np.where(np.arange(number) % 2, 45.0, 70.0)
     lab = np.stack([lightness, 52 * np.cos(angles), 52 * np.sin(angles)], 1)
     return (lab2rgb(lab[None])[0] * 255).round().astype(np.uint8)
