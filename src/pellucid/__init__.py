@@ -31,6 +31,7 @@ _NAMES = {
     "ClassResponse": "pellucid.results.class_response",
     "Evaluation": "pellucid.results.evaluation",
     "Report": "pellucid.results.report",
+    "Route": "pellucid.results.route",
     "UnitReport": "pellucid.results.unit_report",
     "Subject": "pellucid.core.subject",
     "Inputs": "pellucid.core.subject",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from pellucid.results.class_response import ClassResponse
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.report import Report
+    from pellucid.results.route import Route
     from pellucid.results.unit_report import UnitReport
     from pellucid.subjects.loading import load
     from pellucid.subjects.wrapping import wrap

@@ -22,8 +22,20 @@ QUICK: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 3},
     "expected-gradients": {"samples": 6},
     "score-cam efficientnet-lite0": {"channels": 4},
+    "pathway": {"budget": 60, "draws": 8, "links": 2},
+    "pathway efficientnet-lite0": {"budget": 8, "draws": 2, "links": 1},
+    "pathway minilm-sentiment": {"budget": 20, "draws": 2, "links": 1},
     "region-perturbation": {"region": 2, "steps": 4, "draws": 2},
     "region-perturbation efficientnet-lite0": {"region": 50},
+}
+
+
+# Layers with units that can be asked about, where a case names no layer.
+UNITS = {
+    "digits-cnn": "convolution2",
+    "minilm-sentiment": "encoder.encoder.layer.3",
+    "char-lstm": "lstm",
+    "diabetes-mlp": "layers.0",
 }
 
 
@@ -31,6 +43,8 @@ QUICK: dict[str, dict[str, Any]] = {
 REFUSED = {
     ("deconvnet", "char-lstm"): "no rectifier",
     ("guided-backprop", "char-lstm"): "no rectifier",
+    ("pathway", "char-lstm"): "no layer",
+    ("relevance-maximization", "char-lstm"): "returns no tensor of channels",
     ("deep-taylor", "minilm-sentiment"): "not aten.native_layer_norm",
     ("deep-taylor", "char-lstm"): "both depend on the input",
     ("excitation-backprop", "minilm-sentiment"): "not aten.native_layer_norm",
@@ -90,9 +104,22 @@ def question(method: str, subject: pl.Subject, inputs: Any, **asked: Any) -> Any
     expected = query_type(METHODS[method])
     if expected is pl.Decision:
         return decision
+    if expected is pl.Unit:
+        return pl.Unit(asked.get("at", unit_layer(subject.name)), 0, asked.get("target", 0), inputs)
     if expected is pl.Judgement:
         return pl.Judgement([quick("occlusion", subject.name)(subject, decision)])
     raise NotImplementedError(f"the contract tests cannot ask a {expected.__name__} yet: teach question() to")
+
+
+def unit_layer(case: str) -> str:
+    """A layer of a case's subject that has units to ask about."""
+    return UNITS.get(case) or (CASES[case].layer if case in CASES else None) or "layer"
+
+
+def contradictions(method: str) -> list[dict[str, Any]]:
+    """What makes a question of the kind that a method answers impossible."""
+    found: list[dict[str, Any]] = [{"target": "no such label"}, {"target": 10**6}, {"at": "no.such.layer"}]
+    return found if query_type(METHODS[method]) is pl.Unit else [*found, {"target": 0, "foil": 0}]
 
 
 def numbers(result: Any) -> dict[str, torch.Tensor]:
@@ -101,9 +128,13 @@ def numbers(result: Any) -> dict[str, torch.Tensor]:
 
 
 def per_example(result: Any) -> list[torch.Tensor]:
-    """What a result says of each example: its scores without padding, or its metric."""
+    """What a result says of each example: its scores without padding, its metric, or its route."""
     if isinstance(result, pl.Evaluation):
         return list(result.per_example.T)
+    if isinstance(result, pl.UnitReport):
+        return list(torch.stack(list(result.measures.values()), 1))
+    if isinstance(result, pl.Route):
+        return list(torch.cat([*(layer.relevance for layer in result.layers), result.value, result.control], 1))
     found = elements(result)
     masks = [None] * len(found) if result.mask is None else list(result.mask)
     return [

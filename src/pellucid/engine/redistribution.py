@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pellucid.core import meter
 from pellucid.core.query import Decision
-from pellucid.core.subject import Inputs, Run, Subject
+from pellucid.core.subject import Inputs, Replacement, Run, Subject
 from pellucid.engine.attributing import attribution
 from pellucid.engine.relevance import Bound, Condition, propagate
 from pellucid.engine.relevance_operations import SOFTMAX
@@ -65,14 +65,16 @@ def redistribute(
     bounds: tuple[Bound, Bound] | None = None,
     reading: Sequence[str] = (),
     conditions: Mapping[str, Condition] | None = None,
+    replace: Mapping[str, Replacement] | None = None,
     inspect: Callable[[Tape, Tensor], None] | None = None,
 ) -> Redistribution:
     """Redistribute the explained quantity of every example; see :func:`~pellucid.engine.relevance.propagate`.
 
     The walk starts from scores before the softmax, each weighted by how fast the quantity changes with it: a logit from
     itself, a probability from all logits; what that first step leaves of the quantity is absorbed as *softmax*. Without
-    ``bounds`` the point has those that the task names. ``inspect`` sees each tape, and what is explained on it, before the
-    walk and may refuse it.
+    ``bounds`` the point has those that the task names. ``replace`` puts others in the place of layers' outputs; where it is
+    a function of the output, relevance goes on to what of it is left. ``inspect`` sees each tape, and what is explained on
+    it, before the walk and may refuse it.
     """
     low, high = subject.task.bounds(inputs) or (None, None) if bounds is None else bounds
     size = max(1, subject.batch_size(inputs) // 2)
@@ -81,7 +83,7 @@ def redistribute(
     for start in range(0, len(inputs), size):
         part = slice(start, start + size)
         rows, asked = inputs.rows(part), target.rows(part)
-        with taped(subject, rows, asked.capture) as (tape, run):
+        with taped(subject, rows, asked.capture, replace) as (tape, run):
             explained = run.activations[asked.capture[0]] if asked.capture else run.scores
             if inspect is not None:
                 inspect(tape, explained)

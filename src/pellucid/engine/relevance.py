@@ -48,6 +48,7 @@ def propagate(
     bounds: tuple[Bound, Bound] = (None, None),
     reading: Sequence[str] = (),
     conditions: Mapping[str, Condition] | None = None,
+    start: str = "",
 ) -> Relevance:
     """The relevance of the point (or of the output of the module call ``at``) for ``seed``, shaped like ``scores``.
 
@@ -58,10 +59,11 @@ def propagate(
 
     ``reading`` names further layers whose relevance is wanted from the same walk. ``conditions`` lets only a part of the
     relevance at a layer's output go on, the rest is absorbed: channel numbers (of its second axis), or a mask that
-    broadcasts to the output (achtibat2023from).
+    broadcasts to the output (achtibat2023from). ``start`` names a layer at whose output the walk begins instead: the
+    seed is relevance that was read there, or a part of it.
     """
     with torch.inference_mode(False), torch.no_grad():
-        walk = Propagation(tape, scores, seed, composite, rules or {}, at, bounds)
+        walk = Propagation(tape, scores, seed, composite, rules or {}, at, bounds, start)
         return walk.walk(reading, conditions or {})
 
 
@@ -77,9 +79,8 @@ class Propagation:
         rules: Mapping[str, Rule],
         at: str,
         bounds: tuple[Bound, Bound],
+        start: str = "",
     ) -> None:
-        if scores.shape != seed.shape:
-            raise UsageError(f"the seed {tuple(seed.shape)} must have the shape of the scores {tuple(scores.shape)}")
         score = tape.value(scores)
         if score is None:
             raise NotAnswerable(
@@ -87,6 +88,11 @@ class Propagation:
                 "method that needs outputs only"
             )
         self.tape, self.composite, self.at, self._bounds = tape, composite, at, bounds
+        source = self._mark(start).place if start else score
+        assert source is not None
+        if source.size != seed.shape:
+            whose = f"layer {start!r}" if start else "the scores"
+            raise UsageError(f"the seed {tuple(seed.shape)} must have the shape of {whose} {tuple(source.size)}")
         self.dtype = torch.float64 if torch.float64 in (scores.dtype, tape.point.dtype) else torch.float32
         self.folds: dict[int, Fold] = {}
         self._survey = Survey(tape, self.dtype)
@@ -96,12 +102,13 @@ class Propagation:
         self._taken: tuple[Tensor | None, tuple[int, ...]] = (None, ())
         self._disproportionate: set[Memory] = set()
         self._scratch: dict[int, Tensor] = {}
+        self._begin = self._mark(start).position if start else len(tape.calls)
         self._stop = self._mark(at).position if at else 0
         self._overrides = self._matched(rules)
         self._score = score.content
         seed = seed.detach().to(self.dtype)
-        self._seeded = self._account(seed, score)
-        self._ledger.give(score, seed, (self._seeded,))
+        self._seeded = self._account(seed, source)
+        self._ledger.give(source, seed, (self._seeded,))
 
     def walk(self, reading: Sequence[str], conditions: Mapping[str, Condition]) -> Relevance:
         """Walk back to the point, or to the end of the module call that was asked for."""
@@ -110,7 +117,7 @@ class Propagation:
         if early is not None:
             raise UsageError(f"layer {early!r} lies before {self.at!r}, where the walk ends; ask at the input")
         read: dict[str, Tensor] = {}
-        for position in range(len(self.tape.calls), self._stop - 1, -1):
+        for position in range(self._begin, self._stop - 1, -1):
             for name in (name for name, mark in stops.items() if mark.position == position):
                 place = stops[name].place
                 assert place is not None

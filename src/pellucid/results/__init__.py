@@ -4,6 +4,7 @@ from pellucid.results.attribution import Attribution
 from pellucid.results.class_response import ClassResponse
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.report import Report
+from pellucid.results.route import Route
 from pellucid.results.unit_report import UnitReport
 
-__all__ = ["Attribution", "ClassResponse", "Evaluation", "Report", "UnitReport"]
+__all__ = ["Attribution", "ClassResponse", "Evaluation", "Report", "Route", "UnitReport"]

@@ -1,6 +1,6 @@
 """An attribution: a score for every element of a point, and how far to trust it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,16 +65,7 @@ class Attribution(Result):
 
     def named(self, index: Tensor | None, example: int) -> str:
         """The label of ``target`` or ``foil`` of one example."""
-        if index is None:
-            return ""
-        number = index[example].tolist()
-        if isinstance(number, list):
-            *position, number = number
-            place = " at position " + ", ".join(map(str, position))
-        else:
-            place = ""
-        name = self.labels[number] if 0 <= number < len(self.labels) else f"output {number}"
-        return name + place
+        return named(index, example, self.labels)
 
     def question(self, example: int = 0) -> str:
         """What was asked of one example, in words."""
@@ -105,3 +96,17 @@ class Attribution(Result):
                     row |= {"low": float(low[feature]), "high": float(high[feature])}
                 rows.append(row)
         return rows
+
+
+def named(index: Tensor | None, example: int, labels: Sequence[str]) -> str:
+    """The label of the output that ``index`` (``[batch]``, or ``[batch, k]`` with positions) holds for one example."""
+    if index is None:
+        return ""
+    number = index[example].tolist()
+    if isinstance(number, list):
+        *position, number = number
+        place = " at position " + ", ".join(map(str, position))
+    else:
+        place = ""
+    name = labels[number] if 0 <= number < len(labels) else f"output {number}"
+    return name + place
