@@ -29,7 +29,8 @@ def test_every_paper_that_is_cited_is_known(papers):
 
 
 def test_every_paper_that_is_known_is_cited(papers):
-    written = "".join(path.read_text(encoding="utf-8") for path in [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.md")])
+    code = [path for folder in ("src", "tests", "examples", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    written = "".join(path.read_text(encoding="utf-8") for path in [*code, *ROOT.glob("*.md")])
     assert sorted(set(papers) - set(KEY.findall(written))) == []
 
 

@@ -41,7 +41,8 @@ def flat(text):
     return " ".join(text.split())
 
 
-def test_the_map_holds_every_method_every_scope_and_every_need(pellucid):
+def test_the_map_holds_every_method_every_scope_and_every_need(pellucid, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # where it is narrow, long names break at their hyphens
     text = pellucid("map").out
     assert all(f" {scope.value.upper()} " in text for scope in Scope)
     assert all(record["id"] in text for record in catalogue())
@@ -53,7 +54,8 @@ def test_the_map_is_at_most_80_columns_wide_where_there_is_no_terminal(pellucid,
     assert max(map(len, pellucid("map").out.splitlines())) == 80
 
 
-def test_serving_methods_are_marked_and_listed_with_cost_caveat_and_command(pellucid):
+def test_serving_methods_are_marked_and_listed_with_cost_caveat_and_command(pellucid, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     text = pellucid("map", "--need", "one decision", "--asker", "developer").out
     for record in catalogue():
         serves = record["query"] == "Decision" and "developer" in record["askers"]

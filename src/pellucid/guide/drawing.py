@@ -56,12 +56,17 @@ def _scopes(row: int, column: int) -> frozenset[Scope]:
 
 
 def _widths(cells: Sequence[Sequence[Sequence[str]]], room: int) -> list[int]:
-    """Columns as wide as their longest name where there is room; what is left goes to the fullest column."""
+    """Columns as wide as their longest name where there is room, else narrower where that breaks the fewest names; what is
+    left goes to the fullest column."""
     names = [[name for row in cells for name in row[column]] for column in range(4)]
     wanted = [max([narrowest, *map(len, column)]) for narrowest, column in zip(_NARROWEST, names, strict=True)]
+
+    def loss(column: int) -> tuple[bool, int, int]:
+        broken = sum(len(name) >= wanted[column] for name in names[column])
+        return wanted[column] == _NARROWEST[column], broken, -wanted[column]
+
     while sum(wanted) > room:
-        loosest = max(range(4), key=lambda column: wanted[column] - _NARROWEST[column])
-        wanted[loosest] -= 1
+        wanted[min(range(4), key=loss)] -= 1
     fullest = max(range(4), key=lambda column: len(names[column]))
     wanted[fullest] += room - sum(wanted)
     return wanted
