@@ -24,6 +24,11 @@ def pictures():
     task = pl.tasks.Image(8, mean=(0.0,), deviation=(1.0,), labels=("nothing", "corner"))
     return pl.wrap(Corner().eval(), task, name="corner-detector")
 
+def filters():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 36, 2)).eval()
+    return pl.wrap(layers, pl.tasks.Image(8, mean=(0.0,), deviation=(1.0,), labels=("a", "b")), name="filters")
+
 def rows():
     task = pl.tasks.Tabular(["age", "dose"], labels=("ill", "well"))
     torch.manual_seed(0)

@@ -104,6 +104,19 @@ def test_a_picture_is_its_path_or_the_bytes_of_standard_input(tmp_path, standard
     assert raws(PICTURES, "/dev/stdin") == [b"\x89PNG"]
 
 
+def test_a_folder_is_its_pictures_or_some_of_them_evenly_spaced(tmp_path):
+    for name in ("a.png", "b.jpg", "notes.txt", "c.png", "d.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in raws(PICTURES, str(tmp_path))] == ["a.png", "b.jpg", "c.png", "d.png"]
+    found = given(PICTURES, (str(tmp_path), "other.png"), limit=2)
+    assert [entry.name for entry in found] == ["a", "c", "other"]
+    with pytest.raises(UsageError, match="at least one picture"):
+        given(PICTURES, (str(tmp_path),), limit=0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="no picture in"):
+        given(PICTURES, (str(tmp_path / "empty"),))
+
+
 def test_arrays_are_read_without_running_code(tmp_path):
     subject = a_subject(Modality.SEQUENCE, vocabulary=None)
     np.save(tmp_path / "waves.npy", np.arange(6.0).reshape(3, 2))

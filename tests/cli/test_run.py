@@ -209,3 +209,58 @@ def test_a_long_path_is_printed_in_one_piece(pellucid, corner, picture, tmp_path
     saved = tmp_path / ("a-folder-with-a-long-name-" * 3) / "why.pellucid"
     answered = pellucid("run", "gradient", picture, "--subject", corner, "--out", saved)
     assert str(saved) in answered.out.split()
+
+
+@pytest.fixture
+def several(picture, tmp_path):
+    """A folder of three pictures."""
+    from PIL import Image
+
+    folder = tmp_path / "several"
+    folder.mkdir()
+    with Image.open(picture) as opened:
+        for number in range(3):
+            opened.rotate(90 * number).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("word", "index"), [("1", 1), ("1,2,3", (1, 2, 3)), (None, None)])
+def test_a_unit_is_asked_about_a_folder_as_in_python(pellucid, model, several, tmp_path, word, index):
+    saved, subject = tmp_path / "unit.pellucid", f"{model}:filters"
+    words = ["run", "relevance-maximization", several, "--subject", subject, "--layer", "0", "--examples", "2"]
+    answered = pellucid(*words, *([] if word is None else ["--index", word]), "--target", "b", "--out", saved)
+    assert answered.code == 0, answered.err
+    data = sorted(several.iterdir())
+    query = pl.Unit("0", index, "b", data)
+    expected = pl.methods.RelevanceMaximization(examples=2)(pl.load(subject), query)
+    loaded = pl.Result.load(saved)
+    assert loaded.table() == expected.table()
+    assert loaded.provenance.query_fingerprint == expected.provenance.query_fingerprint
+    assert "of 3 examples" in answered.out
+    assert ("channel" in answered.out.split("\n")[0]) == (not isinstance(index, tuple))
+
+
+def test_of_a_folder_some_pictures_can_be_taken(pellucid, model, several):
+    words = ["run", "relevance-maximization", several, "--subject", f"{model}:filters", "--layer", "0", "--limit", "2"]
+    assert "of 2 examples" in pellucid(*words).out
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--layer", "9"], "no layer '9'"),
+        (["--layer", "0", "--index", "x"], "--index takes a channel"),
+        ([], "--layer"),
+    ],
+)
+def test_a_unit_that_is_none_is_one_line(pellucid, model, several, words, hint):
+    answered = pellucid("run", "relevance-maximization", several, "--subject", f"{model}:filters", *words)
+    assert answered.code == 2
+    assert hint in answered.err
+
+
+def test_several_classes_are_named_in_words(pellucid, corner, picture):
+    words = ["run", "clear", picture, "--subject", corner, "--inner", "gradient", "--classes", "corner,nothing"]
+    answered = pellucid(*words)
+    assert answered.code == 0, answered.err
+    assert "corner in 100%" in answered.out

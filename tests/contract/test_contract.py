@@ -9,6 +9,7 @@ import torch
 import pellucid as pl
 from contract.asking import (
     REFUSED,
+    contradictions,
     elements,
     fits,
     ids,
@@ -143,6 +144,9 @@ def test_the_value_is_the_score_that_was_asked_for(method, case, subject_of, ans
 
 @pytest.mark.answered
 def test_a_foil_asks_for_the_difference_of_two_scores(method, case, subject_of):
+    if query_type(METHODS[method]) is pl.Unit:
+        assert "foil" not in {field.name for field in dataclasses.fields(pl.Unit)}
+        return
     subject = subject_of(case)
     scores = subject.scores(CASES[case].inputs)
     if scores.shape[-1] == 1 or "class-blind" in METHODS[method].spec.properties:
@@ -209,7 +213,7 @@ def test_hostile_inputs_are_refused_in_one_clear_line(method, case, subject_of, 
         with pytest.raises(PellucidError) as refusal:
             quick(method, case)(subject, question(method, subject, raw))
         assert one_line(refusal.value)
-    for asked in ({"target": "no such label"}, {"target": 10**6}, {"target": 0, "foil": 0}, {"at": "no.such.layer"}):
+    for asked in contradictions(method):
         with pytest.raises(PellucidError) as refusal:
             quick(method, case)(subject, question(method, subject, CASES[case].inputs, **asked))
         assert one_line(refusal.value)
@@ -227,6 +231,8 @@ def one_line(error):
 def test_what_cannot_be_answered_is_refused_with_the_way_out(method, case, subject_of, quiet_folder):
     subject, spec = subject_of(case), METHODS[method].spec
     asked = question("occlusion", subject, CASES[case].inputs)
+    if query_type(METHODS[method]) is pl.Unit:
+        asked = question(method, subject, CASES[case].inputs)
     if query_type(METHODS[method]) is pl.Judgement:
         asked = pl.Judgement([METHODS["occlusion"]()(subject, asked)])
     with pytest.raises(NotAnswerable) as refusal:

@@ -36,18 +36,22 @@ def subject_named(name: str, options: Iterable[str] = ()) -> "Subject":
     return pellucid.load(name, **dict(map(_option, options)))
 
 
-def given(subject: "Subject", words: Sequence[str], row: int | None = None) -> list[Given]:
+def given(subject: "Subject", words: Sequence[str], row: int | None = None, limit: int | None = None) -> list[Given]:
     """The raw inputs that ``words`` mean for this subject.
 
-    For pictures a path; for text the text itself or a ``.txt`` file; for rows one line of values or a ``.csv`` file, of
-    which ``row`` (from 0) picks one; for tensors and channels over time a ``.npy`` file. ``-`` is standard input.
+    For pictures a path, or a folder of which ``limit`` takes that many pictures, evenly spaced; for text the text itself or
+    a ``.txt`` file; for rows one line of values or a ``.csv`` file, of which ``row`` (from 0) picks one; for tensors and
+    channels over time a ``.npy`` file. ``-`` is standard input.
     """
     if not words:
         raise UsageError("nothing is asked about; name an input, or - for standard input")
     if row is not None and subject.task.modality is not Modality.TABULAR:
         raise UsageError(f"--row picks a row of a table; {subject.name} reads inputs of kind {subject.task.modality}")
-    read = _READERS[_kind(subject)]
-    found = [entry for word in words for entry in read(word)]
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: at least one picture")
+    kind = _kind(subject)
+    folders = {word for word in words if kind is Modality.IMAGE and os.path.isdir(word)}
+    found = [entry for word in words for entry in (_folder(word, limit) if word in folders else _READERS[kind](word))]
     if row is None:
         return found
     if not -len(found) <= row < len(found):
@@ -96,6 +100,12 @@ def _picture(word: str) -> list[Given]:
     if word == STANDARD_INPUT:
         return [Given("standard-input", sys.stdin.buffer.read())]
     return [Given(Path(word).stem, Path(word))]
+
+
+def _folder(word: str, limit: int | None) -> list[Given]:
+    from pellucid.reports.folder import pictures_in
+
+    return [Given(path.stem, path) for path in pictures_in(Path(word), limit)]
 
 
 def _text(word: str) -> list[Given]:

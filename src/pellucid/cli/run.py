@@ -60,7 +60,21 @@ def _judgement(
     """Arguments of methods that judge explanations; read from this signature."""
 
 
-ARGUMENTS: Mapping[str, Callable[..., None]] = {"Decision": _decision, "Judgement": _judgement}
+def _unit(
+    *inputs: Annotated[
+        str, Parameter(help="the data to look in: pictures or folders of them, texts, rows or .csv files, .npy arrays")
+    ],
+    layer: Annotated[str, _common("the layer that the unit is in, such as blocks.3")],
+    index: Annotated[str | None, _common("a channel, or channel,row,column; without it the method chooses")] = None,
+    target: Annotated[
+        str | None, _common("the class that is looked at; without it each example's predicted one")
+    ] = None,
+    limit: Annotated[int | None, _common("of a folder, this many pictures, evenly spaced", show_default=False)] = None,
+) -> None:
+    """Arguments of methods that explain a unit inside the network; read from this signature."""
+
+
+ARGUMENTS: Mapping[str, Callable[..., None]] = {"Decision": _decision, "Judgement": _judgement, "Unit": _unit}
 
 
 def _application() -> App:
@@ -136,7 +150,7 @@ def _ask(record: Mapping[str, Any], words: tuple[str, ...], fields: dict[str, An
             check_file_writable(path)
     method = build({"method": record["id"], **fields})
     subject = subject_named(options.get("subject", DEFAULT_SUBJECT), options.get("option") or ())
-    raws = [entry.raw for entry in given(subject, words, options.get("row"))]
+    raws = [entry.raw for entry in given(subject, words, options.get("row"), options.get("limit"))]
     query = _QUERIES[record["query"]](subject, raws[0] if len(raws) == 1 else raws, options)
     with progress.shown():
         result = method(subject, query)
@@ -158,6 +172,17 @@ def _explained_decision(subject: "Subject", inputs: Any, options: Mapping[str, A
 
     target, foil = (target_named(options.get(name)) for name in ("target", "foil"))
     return Decision(inputs, target, foil, options.get("of", "score"), options.get("at", "input"))
+
+
+def _responding_unit(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Query":
+    from pellucid.core.query import Unit
+
+    index = target_named(options.get("index"))
+    try:
+        number = int(index) if isinstance(index, str) else index
+    except ValueError as error:
+        raise UsageError(f"--index takes a channel such as 5, or channel,row,column, not {index!r}") from error
+    return Unit(options["layer"], number, target_named(options.get("target")), inputs)
 
 
 def _judged_results(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Query":
@@ -214,6 +239,7 @@ def _listed(index: Any) -> Any:
 _QUERIES: Mapping[str, Callable[["Subject", Any, Mapping[str, Any]], "Query"]] = {
     "Decision": _explained_decision,
     "Judgement": _judged_results,
+    "Unit": _responding_unit,
 }
 
 
