@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -15,6 +15,7 @@ from pellucid.engine.targets import resolve
 SIZES = st.integers(1, 9)
 
 
+@settings(deadline=None, max_examples=50)
 @given(SIZES, SIZES, SIZES, SIZES)
 def test_every_unit_gives_all_that_it_has(rows, columns, height, width):
     units = torch.eye(rows * columns, dtype=torch.float64).view(-1, rows, columns)
@@ -24,6 +25,7 @@ def test_every_unit_gives_all_that_it_has(rows, columns, height, width):
     assert bool((found >= 0).all())
 
 
+@settings(deadline=None, max_examples=50)
 @given(SIZES, st.integers(1, 4))
 def test_an_even_map_stays_even_where_the_extent_is_a_multiple(units, times):
     found = placed(torch.ones(1, units, dtype=torch.float64), (units * times,))

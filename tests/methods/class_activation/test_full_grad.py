@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
@@ -177,6 +177,7 @@ def test_what_biases_do_at_padding_is_absorbed():
     torch.testing.assert_close(total(answer), answer.value, rtol=0, atol=1e-6)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10**6))
 def test_whatever_the_weights_terms_add_up(seed):
     answer = asked(FullGrad(values="signed"), seeded(Residual, seed), draws(1, 3, 8, 8, seed=seed))
