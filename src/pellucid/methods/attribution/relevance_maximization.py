@@ -162,9 +162,9 @@ def _real(inputs: Inputs, layer: Crossing) -> Tensor | None:
 
 def _slices(layer: Crossing, index: Index) -> tuple[int | slice, ...]:
     """An index into the layer's output, without the batch axis, that picks the unit."""
-    whole = (*[slice(None)] * layer.axis, index) if isinstance(index, int) else index
-    sides = layer.shape[: len(whole)]
-    outside = any(not isinstance(n, slice) and not 0 <= n < side for n, side in zip(whole, sides, strict=False))
+    whole: tuple[int | slice, ...] = (*[slice(None)] * layer.axis, index) if isinstance(index, int) else index
+    pairs = zip(whole, layer.shape, strict=False)
+    outside = any(isinstance(number, int) and not 0 <= number < side for number, side in pairs)
     if len(whole) > len(layer.shape) or outside:
         known = f"channels 0 to {layer.channels - 1}" if isinstance(index, int) else f"an output of {layer.shape}"
         raise UsageError(f"layer {layer.name!r} has {known}, and no unit {index}")
