@@ -9,8 +9,8 @@ from examples.words import evidence, worth
 from examples.words.evidence import LABEL, METHODS, gather, interval, negations
 from examples.words.page import markdown, page
 from examples.words.trees import parsed, read_trees
+from examples.words.unseen import among, apart_from, held_out_texts
 from examples.words.worth import Curves, Sentence, agreement, auc, margins, sentences, word_scores
-from examples.words_that_decide import tell
 
 import pellucid as pl
 from pellucid.models.sentence_lstm import SentenceLSTM, WordTokenizer
@@ -50,6 +50,14 @@ def test_trees_have_their_words_judgements_and_phrases():
     assert tree.text == "( not half/good"
     assert [leaf.judgement for leaf in tree.leaves()] == [2, 2, 3]
     assert [node.text for node in tree.nodes() if node.judgement == 1] == ["( not half/good", "not half/good"]
+
+
+def test_sentences_that_a_network_was_trained_on_are_known_by_their_letters():
+    ratings = (
+        f"10\t-2.0\t{TREES[1].text.replace(' n', 'n').upper()}\n11\t3.1\t{TREES[0].text}\n20\t0.1\t{TREES[2].text}\n"
+    )
+    assert among(TREES * 2, held_out_texts(ratings)) == [TREES[1]]
+    assert apart_from(TREES, [TREES[1].text.replace(" ", "  ")]) == [TREES[0], *TREES[2:]]
 
 
 @pytest.mark.parametrize("line", ["(3 (2 a) (2 b)", "3 a", ""])
@@ -167,7 +175,8 @@ def test_relevance_finds_the_words_that_decide_in_an_lstm_of_the_treebank(monkey
         module = SentenceLSTM(len(tokenizer), 60, 60, 2, 0.5)
         training.train(module, tokenizer, corpus)
     network = pl.wrap(module.eval().requires_grad_(False), pl.tasks.Text(tokenizer, module.embedding), name="lstm")
-    (found,) = tell([network], TREEBANK, 500)
+    trees = apart_from(read_trees(TREEBANK / "test.txt"), [text for text, _ in corpus.train])
+    found = gather(network, sentences(trees, 500), trees)
     drawn = found.curves["removed"]
     assert drawn.right.mean() > 0.75
     for right in (True, False):
@@ -175,4 +184,3 @@ def test_relevance_finds_the_words_that_decide_in_an_lstm_of_the_treebank(monkey
             assert interval(drawn.effect("lrp", right) - drawn.effect(other, right))[1] > 0, (right, other)
     lrp, plain = (interval(found.agreement[name]["sign of polar words"]) for name in ("lrp", LABEL))
     assert lrp[1] > plain[2]
-    assert len(read_trees(TREEBANK / "test.txt")) == 2210
