@@ -224,6 +224,16 @@ def test_a_network_that_takes_another_path_is_refused(way):
         multiplied(model, rows([1.0, 2.0]), rows([-3.0, 4.0]))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_more_operation_at_the_end_is_another_path(sign):
+    def model(x):
+        values = x.exp().sum(1)
+        return values * 2 if bool((sign * x > 0).all()) else values
+
+    with pytest.raises(NotAnswerable, match="another path for the baseline than for the input, from aten.mul on"):
+        multiplied(model, rows([1.0, 2.0]), rows([-3.0, -4.0]))
+
+
 def test_other_weights_for_the_reference_are_left_over():
     model = Branching(lambda net, x, high: (net.first if high else net.second)(x))
     _, missed = multiplied(model, rows([1.0, 2.0]), rows([3.0, 4.0]))

@@ -18,6 +18,7 @@ from pellucid.engine.backward import precision, taped_quantity, walked_back
 from pellucid.engine.dispatch import results
 from pellucid.engine.gradients import point_value
 from pellucid.engine.memory import Value
+from pellucid.engine.operation_kinds import chooses, copies, is_bilinear, is_curve, is_extremum, is_gate, is_minimum
 from pellucid.engine.path_average import PathAverage, accounted
 from pellucid.engine.tape import Call
 from pellucid.engine.targets import Target
@@ -77,11 +78,11 @@ class Rescale:
         amount, single = amounts[0], all(other is None for other in amounts[1:])
         differs = self.alignment.differs(call)
         if amount is not None and single and not any(value.live.is_complex() for value in call.inputs):
-            if _is_curve(call) or (differs and _is_gate(call)):
+            if is_curve(call) or (differs and is_gate(call)):
                 return self.curve(call, amount, read, differs)
-            if call.name in _EXTREMA or (differs and call.name in _CHOICES):
+            if is_extremum(call) or (differs and chooses(call)):
                 return self._won(call, amount, read)
-        return self._halfway(call, amounts, read) if _is_even(call) else self._averaged(call, amounts, read)
+        return self._halfway(call, amounts, read) if is_bilinear(call) else self._averaged(call, amounts, read)
 
     def curve(self, call: Call, amount: Tensor, read: Reading, differs: bool) -> Given:
         """An element-wise function of one input: Δout/Δin, or the derivative half-way where the input hardly changes.
@@ -92,7 +93,7 @@ class Rescale:
         here, there, change = output(call, read), output(other, read), self.change(source, read)
         still = change == 0
         quotient = (amount * (here - there) / change.masked_fill(still, 1)).sum_to_size(source.size)
-        exact = call.name in _COPIES
+        exact = copies(call)
         if exact and not bool(still.any()):
             return [(source, quotient)]
         slope = dict(self._halfway(call, (amount,), read)).get(source, torch.zeros_like(change))
@@ -114,7 +115,7 @@ class Rescale:
         winner for the way from there to the input's maximum; to the lower one for minima."""
         other = self.alignment.reference(call)
         here, there = output(call, read), output(other, read)
-        best = (torch.minimum if call.name in _MINIMA else torch.maximum)(here, there)
+        best = (torch.minimum if is_minimum(call) else torch.maximum)(here, there)
         won = dict(transposed(call, (amount * (best - there),), read))
         won_there = dict(transposed(other, (amount * (here - best),), read))
         plain, plain_there = dict(transposed(call, (amount,), read)), dict(transposed(other, (amount,), read))
@@ -169,90 +170,3 @@ def output(call: Call, read: Reading, place: int = 0) -> Tensor:
     assert value is not None
     recorded, wanted = value.tensor(), read(value)
     return wanted if recorded.dtype == wanted.dtype else results(call.run(read))[place]
-
-
-def _is_curve(call: Call) -> bool:
-    """Whether each output is a function of one element of the one input, always the same function."""
-    quotient = call.name == "aten.div" and call.inputs[0] is not call.args[0] and not call.kwargs
-    return len(call.inputs) == 1 and (call.name in _CURVES or quotient)
-
-
-def _is_gate(call: Call) -> bool:
-    """Whether each output comes from one element of the one input, and a constant decides how."""
-    overwritten = call.name == "aten.index_put" and call.inputs[0] is not call.args[0]
-    return call.name in _GATES and len(call.inputs) == 1 and not overwritten
-
-
-def _is_even(call: Call) -> bool:
-    """Whether the derivative half-way is the average of the derivative."""
-    match call.name.removeprefix("aten."):
-        case "native_batch_norm" | "cudnn_batch_norm" | "miopen_batch_norm":
-            return not call.args[5]  # with the statistics of training
-        case "div":
-            return call.inputs == [call.args[0]] and not call.kwargs
-    return call.name in _EVEN and "reduce" not in call.kwargs
-
-
-def _names(*names: str) -> frozenset[str]:
-    return frozenset(f"aten.{name}" for name in names)
-
-
-# Element by element, of one input beside constants.
-_CURVES = _names(
-    *("relu", "hardtanh", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "sigmoid", "tanh", "hardswish"),
-    *("hardsigmoid", "softplus", "log_sigmoid_forward", "_prelu_kernel", "rrelu_with_noise", "threshold", "clamp"),
-    *("clamp_min", "clamp_max", "hardshrink", "softshrink", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p"),
-    *(
-        "sqrt",
-        "rsqrt",
-        "reciprocal",
-        "pow",
-        "abs",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "asinh",
-    ),
-    *("acosh", "atanh", "erf", "erfc", "sinc", "logit", "floor", "ceil", "round", "trunc", "frac", "sign", "maximum"),
-    *("minimum", "fmax", "fmin"),
-)
-# Of these every output is an input or a constant, so that the changes are exact.
-_COPIES = _names(
-    *("relu", "hardtanh", "threshold", "clamp", "clamp_min", "clamp_max", "maximum", "minimum", "fmax", "fmin", "abs"),
-)
-# The same where a constant that takes part is another one for the reference, such as the mask of a ReLU by hand.
-_GATES = _names("mul", "div", "where", "masked_fill", "index_put")
-_MINIMA = _names("min", "amin", "minimum", "fmin")
-_EXTREMA = _MINIMA | _names(
-    *(
-        "max_pool2d_with_indices",
-        "max_pool3d_with_indices",
-        "adaptive_max_pool2d",
-        "adaptive_max_pool3d",
-        "max",
-        "amax",
-    ),
-    *("maximum", "fmax"),
-)
-# They choose by a mask or an index, which may be another one for the reference.
-_CHOICES = _names("where", "masked_fill", "gather", "take", "index", "index_select")
-# Linear in what depends on the point, or in each of two factors: the derivative is its own average half-way.
-_EVEN = _names(
-    *("convolution", "_convolution", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "mul", "addcmul", "add"),
-    *("sub", "rsub", "neg", "sum", "mean", "cumsum", "cat", "stack", "clone", "_to_copy", "copy", "lift_fresh_copy"),
-    *("zero", "fill", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d"),
-    *("unsafe_split", "unsafe_split_with_sizes", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "im2col"),
-    *("col2im", "flip", "roll", "rot90", "repeat", "tril", "triu", "where", "masked_fill", "masked_select", "gather"),
-    *("take", "index", "index_select", "index_put", "index_add", "index_copy", "index_fill", "scatter", "scatter_add"),
-    *("masked_scatter", "slice_scatter", "select_scatter", "diagonal_scatter", "constant_pad_nd", "reflection_pad1d"),
-    *("reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d", "replication_pad3d"),
-    *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d"),
-    *("_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "upsample_linear1d", "upsample_bilinear2d"),
-    *("upsample_bicubic2d", "upsample_trilinear3d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_fft_r2c"),
-    *("_fft_c2r", "_fft_c2c"),
-)

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 import pellucid as pl
+from engine.networks import seeded
 from engine.rectifier_networks import WHOLE, OneConvolution, Rectified, by_hand, pixels
 from pellucid.core.query import Unit
 from pellucid.methods import Deconvnet, Gradient
@@ -60,3 +61,18 @@ def test_a_foil_a_probability_and_a_unit_start_the_signal_each_in_its_way():
     for asked, quantity in quantities.values():
         expected = by_hand(deconvolved, pixels(), quantity)
         torch.testing.assert_close(ask(network, pixels(), **asked).scores, expected, rtol=1e-10, atol=1e-15)
+
+
+def test_without_max_pooling_the_map_is_the_same_for_all_inputs_and_says_so():
+    network = seeded(
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU6(), nn.Flatten(), nn.Linear(36, 2))
+    )
+    answer = ask(network, pixels())
+    assert torch.equal(answer.scores[0], answer.scores[1])
+    assert any("the same for every input" in note for note in answer.notes)
+    pooling = ask(Rectified(functional.relu), pixels())
+    assert not torch.allclose(pooling.scores[0], pooling.scores[1])
+    assert not any("the same for every input" in note for note in pooling.notes)
+    smooth = ask(nn.Sequential(*network[:2], nn.GELU(), *network[2:]), pixels())
+    assert not torch.allclose(smooth.scores[0], smooth.scores[1])
+    assert not any("the same for every input" in note for note in smooth.notes)

@@ -22,7 +22,8 @@ class Deconvnet:
     Rectifiers are ReLU, ReLU6, and clamps, thresholds and maxima at 0, as modules or functions, reused or in place. All
     other operations, leaky and smooth activations among them, pass the signal by their own derivative; a network
     without any rectifier is refused. ``quality["cosine_random_last_layer"]`` says how alike the map is to the one with
-    random weights in the last layer (zeiler2014visualizing, adebayo2018sanity).
+    random weights in the last layer (zeiler2014visualizing, adebayo2018sanity), and a note says where it is the same for
+    all inputs, as it is without max pooling (springenberg2015striving).
     """
 
     spec: ClassVar = Spec(
@@ -36,17 +37,18 @@ class Deconvnet:
         needs={Access.GRADIENTS, Access.WEIGHTS},
         points={Point.INPUT, Point.LAYER},
         cost="2 B",
-        references=("zeiler2014visualizing", "adebayo2018sanity"),
+        references=("zeiler2014visualizing", "springenberg2015striving", "adebayo2018sanity"),
         serves=("A2",),
         caveat=(
             "It shows what excites the network's filters, and depends only weakly on the class that was asked for: maps "
-            "for other classes, and of networks with a random last layer, look much the same."
+            "for other classes, and of networks with a random last layer, look much the same. Without max pooling it may "
+            "not depend on the input either."
         ),
         alternatives=("gradient", "integrated-gradients", "occlusion"),
     )
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        return rectified_map(subject, query, _rectified)
+        return rectified_map(subject, query, _rectified, masked=False)
 
 
 def _rectified(call: Call, amount: Tensor, read: Reading) -> Given:

@@ -46,7 +46,7 @@ class GuidedBackprop:
     )
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        return rectified_map(subject, query, _guided)
+        return rectified_map(subject, query, _guided, masked=True)
 
 
 def _guided(call: Call, amount: Tensor, read: Reading) -> Given:
