@@ -43,14 +43,16 @@ def joined(found: Sequence[Found], layers: Sequence[Crossing], target: Target, i
         notes.append(f"Other paths pass by {', '.join(passed)}: what is switched off there may still get through.")
     return Route(
         layers=tuple(_layer(found, layers, number) for number in range(len(layers))),
-        value=outcomes[..., QUANTITY].clone(),
+        value=outcomes[..., QUANTITY].to(inputs.value.dtype),
         slack=torch.stack([one.must.slack(one.outcomes) for one in found]),
         answer=outcomes[..., ANSWER].long(),
         decided=torch.tensor([one.must.side != 0 for one in found]),
         share=torch.tensor([one.must.share for one in found], dtype=torch.float64),
         minimal=torch.tensor([one.minimal for one in found]),
         control=torch.stack([_kept(one) for one in found]),
-        control_value=torch.stack([one.control[:, QUANTITY].mean().nan_to_num() for one in found]),
+        control_value=torch.stack([one.control[:, QUANTITY].mean().nan_to_num() for one in found]).to(
+            inputs.value.dtype
+        ),
         draws=len(found[0].control),
         target=target.public(target.index),
         foil=target.public(target.foil),

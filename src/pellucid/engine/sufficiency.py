@@ -121,19 +121,21 @@ class _Search:
         return True
 
     def _drop(self, groups: Iterable[Tensor]) -> bool:
-        """Drop, of those groups without which the set suffices, as many as can be dropped together."""
+        """Drop, of those groups without which the set suffices, the most harmless, as many as go together."""
         groups = list(groups)
         found = self._asked(self._without(groups))
         order = found.argsort(descending=True, stable=True).tolist()
         good = [groups[number] for number in order if found[number] > 0]
-        dropped = bool(good)
-        while good:
-            rest = self._without([torch.cat(good)])
-            if len(good) == 1 or bool(self._asked(rest)[0] > 0):
-                self.mask = rest[0]
-                break
-            good = good[: len(good) // 2]
-        return dropped
+        certain, possible = min(1, len(good)), len(good)
+        while certain < possible:
+            tried = possible if certain == 1 else (certain + possible + 1) // 2
+            if bool(self._asked(self._without([torch.cat(good[:tried])]))[0] > 0):
+                certain = tried
+            else:
+                possible = tried - 1
+        if certain:
+            self.mask = self._without([torch.cat(good[:certain])])[0]
+        return bool(certain)
 
     def _without(self, groups: Iterable[Tensor]) -> Tensor:
         masks = []

@@ -153,13 +153,12 @@ def svg(result: Route, example: int, picture: Image.Image | None = None) -> str:
             f"<text transform='translate({x:.1f},{_TOP - 26}) rotate(-40)' font-weight='600'>{escape(_short(layer.name))}"
             f"<title>{escape(layer.name)}: {escape(layer.kind)}</title></text>"
         )
-    if picture is None:
-        parts.append(f"<text x='{first.x}' y='{first.y + 4}' text-anchor='end' font-weight='600'>input</text>")
-    else:
+    if picture is not None:
         parts.append(
             f"<image x='{first.x - 56}' y='{first.y - 42:.1f}' width='84' height='84' "
             f"href='{data_uri(jpeg(picture, 168))}'/>"
         )
+    parts.append(_ends(first, last))
     for number, word in enumerate(_wrapped(last.label)):
         y = last.y + 4 + 15 * number
         parts.append(f"<text x='{last.x + 6:.1f}' y='{y:.1f}' font-weight='600'>{escape(word)}</text>")
@@ -167,6 +166,14 @@ def svg(result: Route, example: int, picture: Image.Image | None = None) -> str:
     return (
         f"<svg role='img' viewBox='0 0 {found.width} {found.height}' width='{found.width}' font-size='12' "
         f"font-family='system-ui, sans-serif' aria-label='{label}'>{''.join(parts)}</svg>"
+    )
+
+
+def _ends(first: Dot, last: Dot) -> str:
+    style = "font-size='11' fill='#666'"
+    return (
+        f"<text x='{first.x - 14:.1f}' y='{first.y - 50:.1f}' text-anchor='middle' {style}>input</text>"
+        f"<text x='{last.x + 6:.1f}' y='{last.y - 14:.1f}' {style}>decision</text>"
     )
 
 
@@ -227,9 +234,9 @@ def drawn(result: Route, example: int, picture: Image.Image | None = None) -> Im
             draw.text((x, found.height - 32 + 13 * number), text, fill="#333", anchor="mm", font=font)
         _slanted(canvas, _short(layer.name), (round(x), _TOP - 26), font)
     first, last = found.ends
-    if picture is None:
-        draw.text((first.x, first.y), "input", fill="black", anchor="rm", font=font)
-    else:
+    draw.text((first.x - 14, first.y - 54), "input", fill=_GREY, anchor="mm", font=font)
+    draw.text((last.x + 6, last.y - 18), "decision", fill=_GREY, anchor="lm", font=font)
+    if picture is not None:
         shown = picture.convert("RGB")
         shown.thumbnail((84, 84))
         canvas.paste(shown, (round(first.x) - 56, round(first.y - shown.height / 2)))

@@ -195,7 +195,7 @@ class Route(Result):
             "part": part,
             "kept": kept,
             "channels": channels,
-            "share of relevance": None,
             "value": value,
+            "share of relevance": None,
             "detail": told,
         }
