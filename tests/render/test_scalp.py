@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from pellucid.core.errors import UsageError
 from pellucid.render.scalp import positions, scalp
 
-SIXTY_FOUR = (
-    "FC5 FC3 FC1 FCz FC2 FC4 FC6 C5 C3 C1 Cz C2 C4 C6 CP5 CP3 CP1 CPz CP2 CP4 CP6 Fp1 Fpz Fp2 AF7 AF3 AFz AF4 AF8 "
-    "F7 F5 F3 F1 Fz F2 F4 F6 F8 FT7 FT8 T7 T8 T9 T10 TP7 TP8 P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2 Iz"
-).split()
+FINER = {f"{row}{number}" for row in ("AF", "PO") for number in (1, 2, 5, 6, 9, 10)}
+LOWER = {"Nz", *(f"{row}{number}" for row in ("F", "FT", "TP", "P") for number in (9, 10))}
+SIXTY_FOUR = [name for name in positions() if name not in FINER | LOWER]
 
 
 def on_sphere(name):
@@ -31,6 +30,11 @@ def colour_at(picture, name, side=480):
     # Beside the name, whose letters would be read instead.
     spot = (round(side * (0.5 + 0.38 * x)), round(side * (0.5 - 0.38 * y)) - 9)
     return np.array(picture.getpixel(spot)).astype(int)
+
+
+def test_the_usual_cap_has_sixty_four_electrodes():
+    assert len(SIXTY_FOUR) == 64
+    assert {"T9", "T10", "Iz", "FCz", "PO3"} <= set(SIXTY_FOUR)
 
 
 def test_the_lines_of_the_head_are_divided_into_tenths():

@@ -1,0 +1,1 @@
+"""EEG with open and with closed eyes: reading, learning, explaining, showing."""
