@@ -1,4 +1,4 @@
-"""Train the network that reads the digits of MNIST, and write it to a safetensors file with its record.
+"""Train the network that reads the digits of MNIST (lecun1998gradient), and write it to a safetensors file with its record.
 
     python scripts/train_mnist.py --data FOLDER
 

@@ -36,7 +36,7 @@ class EyesNetwork(nn.Module):
 class FromSpectrum(nn.Module):
     """The signal [B, samples, electrodes] from its Fourier coefficients [B, 2 · frequencies, electrodes], real parts first.
 
-    A fixed linear layer before a network: relevance goes on through it, from samples to frequencies.
+    A fixed linear layer before a network, so that relevance goes on from samples to frequencies (after vielhaben2024explainable).
     """
 
     def __init__(self, length: int) -> None:
