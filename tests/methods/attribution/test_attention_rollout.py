@@ -245,6 +245,23 @@ def test_attention_modules_and_the_fused_function_are_found_where_they_happen():
     torch.testing.assert_close(answers[0].scores, answers[1].scores)
 
 
+def test_weights_may_stand_on_either_side_of_the_values():
+    class TurnedAttention(SelfAttention):
+        def forward(self, tokens):
+            *_, value = self.heads(tokens)
+            mixed = value.transpose(-1, -2) @ self.weights(tokens).transpose(-1, -2)
+            return self.out(mixed.transpose(-1, -2).transpose(-3, -2).flatten(-2))
+
+    plain, turned = seeded(Reader), seeded(Reader)
+    for name in ("first", "second"):
+        block = TurnedAttention().double()
+        block.load_state_dict(getattr(plain, name).state_dict())
+        setattr(turned, name, block.eval())
+    turned.load_state_dict(plain.state_dict())
+    answers = [AttentionRollout()(pl.wrap(one), pl.Decision(tokens(), target=0)) for one in (plain, turned)]
+    torch.testing.assert_close(answers[0].scores, answers[1].scores)
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_the_share_of_a_patch_lies_evenly_on_its_pixels_and_that_of_the_class_token_on_none(last):
     network = seeded(lambda: Patches(last=last))

@@ -106,15 +106,29 @@ def test_the_most_likely_classes_are_compared_and_the_target_is_one_of_them():
     assert Clear(most=99)(subject, pl.Decision(points)).classes.tolist() == order.tolist()
 
 
-def test_with_a_foil_each_response_is_that_of_the_class_rather_than_the_foil():
+@pytest.mark.parametrize("foil", [0, 2])
+def test_with_a_foil_each_response_is_that_of_the_class_rather_than_the_foil(foil):
     subject = pl.wrap(linear(WEIGHT))
     point = torch.tensor([[1.0, -2.0, 0.5]]).double()
-    found = Clear(inner=InputXGradient())(subject, pl.Decision(point, foil=2))
-    assert sorted(found.classes[0].tolist()) == [0, 1]
+    found = Clear(inner=InputXGradient())(subject, pl.Decision(point, foil=foil))
+    assert sorted(found.classes[0].tolist()) == sorted({0, 1, 2} - {foil})
     terms = point * torch.tensor(WEIGHT).double()
-    torch.testing.assert_close(found.responses[0], (terms - terms[2])[found.classes[0]], rtol=1e-12, atol=0)
-    assert found.foil.tolist() == [2]
+    torch.testing.assert_close(found.responses[0], (terms - terms[foil])[found.classes[0]], rtol=1e-12, atol=0)
+    assert found.foil.tolist() == [foil]
     assert "rather than" in found.table()[0]["class"]
+
+
+def test_how_far_to_trust_each_class_stays_with_its_class_and_example():
+    subject = pl.wrap(seeded(lambda: nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 4))))
+    points = torch.randn(3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    inner = LRP(composite="epsilon")
+    found = Clear(inner=inner, classes=(3, 0))(subject, pl.Decision(points))
+    for number, target in enumerate((3, 0)):
+        alone, one = inner(subject, pl.Decision(points, target=target)), found.of_class(number)
+        torch.testing.assert_close(one.reaching, alone.reaching, rtol=1e-9, atol=0)
+        torch.testing.assert_close(one.value, alone.value, rtol=1e-12, atol=0)
+        assert torch.equal(one.converged, alone.converged)
+        torch.testing.assert_close(one.scores, alone.scores, rtol=1e-9, atol=1e-12)
 
 
 def test_classes_may_be_named_by_label_and_a_position_is_kept():
@@ -147,6 +161,11 @@ def test_classes_may_be_named_by_label_and_a_position_is_kept():
 def test_classes_that_contradict_the_question_are_refused(fields, asked, message):
     with pytest.raises(UsageError, match=message):
         Clear(**fields)(pl.wrap(linear(WEIGHT)), pl.Decision(torch.ones(1, 3).double(), **asked))
+
+
+def test_of_one_output_alone_there_is_none_besides_the_foil():
+    with pytest.raises(UsageError, match="no class besides the foil"):
+        Clear()(pl.wrap(linear([[1.0, 2.0]])), pl.Decision(torch.ones(1, 2).double(), foil=0))
 
 
 def test_a_unit_has_no_classes_to_compare():

@@ -55,12 +55,14 @@ class Clear:
     )
 
     inner: Annotated[Explainer, "what each class is explained by"] = LRP(composite="epsilon-plus")
-    classes: Annotated[Classes, "indices or labels of the classes, also as one text with commas; None: the likely ones"] = None
+    classes: Annotated[
+        Classes, "indices or labels of the classes, also as one text with commas; None: the likely ones"
+    ] = None
     most: Annotated[int, Ge(1), "how many classes, where none are named"] = 5
 
     def __call__(self, subject: Subject, query: Decision) -> ClassResponse:
         inputs = subject.prepare(query.inputs)
-        target = resolve(subject, inputs, query)
+        target = _resolved(subject, inputs, query)
         if target.index is None:
             raise NotAnswerable("a unit has no classes that could be compared; ask of='score', or lrp about the unit")
         classes = self._classes(subject, inputs, query, target)
@@ -105,6 +107,8 @@ class Clear:
         if target.foil is not None:
             scores.scatter_(1, target.foil[:, -1:], -torch.inf)
         number = min(self.most, scores.shape[1] - (target.foil is not None))
+        if not number:
+            raise UsageError("there is no class besides the foil; leave the foil out")
         return scores.argsort(dim=1, descending=True, stable=True)[:, :number]
 
     def _named(self, target: Target, outputs: int) -> list[int]:
@@ -123,3 +127,11 @@ class Clear:
                 "the foil is among the classes, and nothing speaks for it rather than for itself; leave it out"
             )
         return found
+
+
+def _resolved(subject: Subject, inputs: Inputs, query: Decision) -> Target:
+    """Target and foil; where no target is named the foil may be the predicted class itself."""
+    if query.foil is None or query.target is not None:
+        return resolve(subject, inputs, query)
+    foil = resolve(subject, inputs, dataclasses.replace(query, target=query.foil, foil=None))
+    return dataclasses.replace(foil, foil=foil.index)
