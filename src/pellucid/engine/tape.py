@@ -60,21 +60,22 @@ class Call:
 
     def run(self, substitute: Callable[[Value], Any], instead: Mapping[int, Any] | None = None) -> Any:
         """The operation out of place, with other tensors for its own; ``instead`` replaces arguments by position."""
-
-        def replaced(argument: Any) -> Any:
-            if isinstance(argument, Value):
-                return substitute(argument)
-            if isinstance(argument, list | tuple):
-                return [replaced(entry) for entry in argument]
-            return argument
-
-        args = [replaced(argument) for argument in self.args]
+        args = [_replaced(argument, substitute) for argument in self.args]
         for position, argument in (instead or {}).items():
             args[position] = argument
-        return self.packet(*args, **{key: replaced(argument) for key, argument in self.kwargs.items()})
+        return self.packet(*args, **{key: _replaced(argument, substitute) for key, argument in self.kwargs.items()})
 
     def __str__(self) -> str:
         return f"{self.name}, called in {self.place!r}" if self.place else self.name
+
+
+def _replaced(argument: Any, substitute: Callable[[Value], Any]) -> Any:
+    # Not a function inside another that calls itself: that would keep all it knows of alive until a collection.
+    if isinstance(argument, Value):
+        return substitute(argument)
+    if isinstance(argument, list | tuple):
+        return [_replaced(entry, substitute) for entry in argument]
+    return argument
 
 
 @dataclass(frozen=True)
