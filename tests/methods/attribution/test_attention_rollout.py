@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from skimage import data
 from torch import nn
 from torch.nn import functional
 
 import pellucid as pl
+from engine.focus_vit import DEVIATIONS, MEANS, focus_vit_file, load_focus_vit
 from engine.networks import seeded
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.methods.attribution.attention_rollout import AttentionRollout
@@ -364,3 +366,20 @@ def test_what_stands_before_the_score_must_read_tokens():
 
     with pytest.raises(NotAnswerable, match="the score reads no token"):
         AttentionRollout()(pl.wrap(seeded(Skips)), pl.Decision(tokens(1), target=0))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not focus_vit_file(), reason="the package with the vision transformer is not installed")
+def test_of_a_real_vision_transformer_every_patch_gets_its_own_share():
+    task = pl.tasks.Image(224, mean=MEANS, deviation=DEVIATIONS, output="value")
+    subject = pl.wrap(load_focus_vit(), task, name="focus-vit")
+    found = AttentionRollout()(subject, pl.Decision(data.chelsea(), target=(0, 112, 112)))
+    patches = found.scores[0].unfold(1, 14, 14).unfold(2, 14, 14)
+    assert patches.shape[1:3] == (16, 16)
+    assert torch.equal(patches, patches[:1, :, :, :1, :1].expand_as(patches))
+    assert len(patches[0, :, :, 0, 0].unique()) == 256
+    assert float(found.scores.sum() + found.quality["other tokens"][0]) == pytest.approx(1, abs=1e-5)
+    # Another pixel reads other positions.
+    other = AttentionRollout()(subject, pl.Decision(data.chelsea(), target=(0, 20, 20)))
+    assert not torch.allclose(found.scores, other.scores, rtol=0.1)
+    assert found.quality["positions read"].item() < 16
