@@ -36,7 +36,8 @@ class EyesNetwork(nn.Module):
 class FromSpectrum(nn.Module):
     """The signal [B, samples, electrodes] from its Fourier coefficients [B, 2 · frequencies, electrodes], real parts first.
 
-    A fixed linear layer before a network, so that relevance goes on from samples to frequencies (after vielhaben2024explainable).
+    A fixed linear layer before a network, so that relevance goes on from samples to frequencies
+    (after vielhaben2024explainable).
     """
 
     def __init__(self, length: int) -> None:
