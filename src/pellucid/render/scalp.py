@@ -26,7 +26,7 @@ def positions() -> Mapping[str, tuple[float, float]]:
     The system divides lines between landmarks into tenths: a ring 18° above the rim carries one electrode every 18°, the
     midline one every 18°, and rows lie on the circles through both, with three electrodes between ring and midline.
     """
-    points = {}
+    points: dict[str, np.ndarray] = {}
     for number, (upper, lower) in enumerate(zip(_RING, _LOWER, strict=True)):
         points |= {upper: _on_sphere(72, -18 * number), lower: _on_sphere(90, -18 * number)}
     for number, name in enumerate(_MIDLINE):
