@@ -29,7 +29,7 @@ align-items:start}@media(max-width:46rem){.live .play{grid-template-columns:minm
 .pellucid button[aria-pressed=true]{background:#0072b2;color:#fff}.pellucid .tools{display:flex;flex-wrap:wrap;gap:.5rem .8rem;margin:.6rem 0;
 align-items:center}.pellucid .tools img{width:44px;display:block;image-rendering:pixelated}.pellucid .tools .pick{padding:2px}
 .pellucid .swatch{display:inline-block;width:.8rem;height:.8rem;border:3px solid;vertical-align:-.1rem;margin-right:.3rem}
-.pellucid .wide{overflow-x:auto}.pellucid .bars{width:100%}.pellucid .bars th,.pellucid .bars td{padding:.18rem .3rem}.pellucid .track{width:45%}.pellucid .track span{display:block;height:.9rem;width:0;
+.pellucid .wide{overflow-x:auto}.pellucid .wide th.n{white-space:normal}.pellucid .bars{width:100%}.pellucid .bars th,.pellucid .bars td{padding:.18rem .3rem}.pellucid .track{width:45%}.pellucid .track span{display:block;height:.9rem;width:0;
 background:#0072b2;transition:width .15s}.pellucid .answer{background:#fff3d6;font-weight:bold}.pellucid .maps{display:flex;gap:1rem;flex-wrap:wrap}
 .pellucid .maps img{width:180px}@media(prefers-reduced-motion:reduce){.pellucid .track span{transition:none}}
 """
