@@ -7,6 +7,7 @@ from torch.nn import functional
 
 import pellucid as pl
 from methods.class_activation.networks import PICTURES, asked, averaged, draws, flattened, seeded
+from methods.class_activation.test_grad_cam import Tokens
 from pellucid.core import meter
 from pellucid.methods import ScoreCam
 
@@ -122,6 +123,16 @@ def test_a_series_fades_over_time_and_its_padding_does_not_count():
         shown = ((maps - low) / (high - low))[:, :, None] * series
         expected = (net(shown) - net(torch.zeros_like(series)))[:, 0]
     torch.testing.assert_close(answer.quality["increase"][0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_padding_stays_as_it_is_and_a_map_is_stretched_over_real_positions():
+    subject = pl.wrap(seeded(Tokens).float(), pl.tasks.Sequence("abc", labels=("no", "yes")))
+    method = ScoreCam(layer="wide", baseline=0.25)
+    together = method(subject, pl.Decision(["abcab", "cb"], target=1))
+    alone = method(subject, pl.Decision("cb", target=1))
+    torch.testing.assert_close(together.quality["increase"][1], alone.quality["increase"][0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(together.scores[1, :2], alone.scores[0], rtol=1e-5, atol=1e-6)
+    assert float(alone.quality["increase"].abs().max()) > 1e-3
 
 
 def test_progress_is_told_and_batches_do_not_matter():

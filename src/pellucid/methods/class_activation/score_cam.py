@@ -20,7 +20,7 @@ from pellucid.engine.class_activation import (
     read,
     strongest,
 )
-from pellucid.engine.perturb import Baseline, baseline_value
+from pellucid.engine.perturb import Baseline, baseline_value, with_padding
 from pellucid.results.attribution import Attribution
 
 
@@ -65,7 +65,7 @@ class ScoreCam:
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         found = read(subject, query, self.layer)
-        cover = baseline_value(subject, found.inputs, self.baseline)
+        cover = with_padding(found.inputs, baseline_value(subject, found.inputs, self.baseline))
         deviation = (found.activation - found.mean(found.activation)) * found.real
         variation = deviation.flatten(2).norm(dim=2)
         tried, notes = strongest(variation, self.channels)
