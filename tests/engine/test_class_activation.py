@@ -8,7 +8,7 @@ from torch.nn import functional
 import pellucid as pl
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.query import Decision, Unit
-from pellucid.engine.class_activation import Layout, Layouts, interpolated, read, strongest
+from pellucid.engine.class_activation import Layout, Layouts, interpolated, read, read_gradient, strongest
 from pellucid.tasks import TensorTask
 
 
@@ -141,6 +141,28 @@ def test_a_picture_of_another_size_has_other_maps():
     net, _ = made(Residual, 1, 3, 8, 8)
     subject = pl.wrap(net, pl.tasks.Image(8, labels=("a", "b")))
     assert reading(subject, torch.randn(1, 3, 8, 12)).layout == Layout((4, 3, 5), (3, 5))
+
+
+class Segmentation(nn.Module):
+    """Scores for every pixel, which a convolution makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.features, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, pixels):
+        return self.head(self.features(pixels)).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("reader", [read, read_gradient])
+def test_of_answers_at_positions_a_layer_must_be_named(reader):
+    net, pixels = made(Segmentation, 1, 3, 8, 8)
+    question = Decision(pixels, target=(2, 3, 1))
+    with pytest.raises(NotAnswerable, match="answers at positions.*name a layer"):
+        reader(pl.wrap(net), question, None)
+    found = reader(pl.wrap(net), question, "features")
+    torch.testing.assert_close(found.values, net(pixels).detach()[:, 2, 3, 1])
+    assert reader(pl.wrap(net), Decision(pixels, of=Unit("head", 1)), None).name == "features"
 
 
 class ChannelsLast(nn.Module):

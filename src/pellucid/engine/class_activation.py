@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from pellucid.core.errors import NotAnswerable, UsageError, nearest
 from pellucid.core.query import Decision, Unit
-from pellucid.core.subject import Inputs, Layer, Subject
+from pellucid.core.subject import Inputs, Layer, Run, Subject
 from pellucid.engine.attributing import attribution
 from pellucid.engine.batching import in_batches
 from pellucid.engine.gradients import Gradients, differentiated, merged, settled
@@ -106,6 +106,7 @@ def read(subject: Subject, query: Decision, wanted: str | None) -> Reading:
 
     def work(rows: slice) -> Tensor:
         run = subject.run(inputs.rows(rows), capture=(*captured_for(query), name))
+        _check_answers(subject, query, wanted, run)
         target = resolve(subject, inputs.rows(rows), part_of(query, rows, len(inputs)), run.scores)
         values.append(settled(target(run)))
         targets.append(target)
@@ -127,6 +128,7 @@ def read_gradient(subject: Subject, query: Decision, wanted: str | None) -> Grad
         rows = slice(start, start + size)
         with torch.enable_grad():
             run = subject.run(inputs.rows(rows), capture=captured_for(query), differentiable=name)
+            _check_answers(subject, query, wanted, run)
             target = resolve(subject, inputs.rows(rows), part_of(query, rows, len(inputs)), settled(run.scores))
             values, point = target(run), run.activations[name]
         targets.append(target)
@@ -219,6 +221,14 @@ def _chosen(subject: Subject, inputs: Inputs, query: Decision, wanted: str | Non
     return query.at
 
 
+def _check_answers(subject: Subject, query: Decision, wanted: str | None, run: Run) -> None:
+    at_positions = run.scores.ndim > 2 and not isinstance(query.of, Unit)
+    if at_positions and query.at == "input" and wanted is None:
+        raise NotAnswerable(
+            f"{subject.name} answers at positions, so that its last maps may be the answers themselves; name a layer"
+        )
+
+
 def _layouts(subject: Subject, inputs: Inputs, name: str, layer: Tensor) -> tuple[Layout, Layout]:
     """The layouts of the layer and of the input."""
     layouts, shape = Layouts(subject, inputs), tuple(layer.shape[1:])
@@ -284,4 +294,4 @@ def _silent(coarse: Tensor) -> tuple[str, ...]:
     if not nothing:
         return ()
     which = "" if len(coarse) == 1 else f" of example{'s' * (len(nothing) > 1)} {', '.join(map(str, nothing))}"
-    return (f"Nothing in the map{which} raises the score: the final ReLU leaves only zeros; ask final_relu=False.",)
+    return (f"Nothing in the map{which} raises the score: cut off below zero it is empty.",)
