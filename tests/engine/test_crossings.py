@@ -122,18 +122,22 @@ def test_the_channels_of_tokens_are_the_last_axis():
 class Halves(nn.Module):
     """Writes the second half of a layer's output over, so that only the first half still comes from it."""
 
-    def __init__(self):
+    def __init__(self, into):
         super().__init__()
-        self.first, self.other, self.last = nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(4, 3)
+        self.first, self.other, self.last, self.into = nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(4, 3), into
 
     def forward(self, rows):
         hidden = self.first(rows)
-        hidden[:, 2:] = self.other(rows)
+        if self.into:
+            torch.mul(self.other(rows), 2, out=hidden[:, 2:])
+        else:
+            hidden[:, 2:] = self.other(rows)
         return self.last(hidden)
 
 
-def test_what_is_overwritten_in_part_still_counts_as_a_path():
-    layers = found(seeded(Halves), torch.randn(2, 4).double(), ["first", "other"])
+@pytest.mark.parametrize("into", [False, True])
+def test_what_is_overwritten_in_part_still_counts_as_a_path(into):
+    layers = found(seeded(lambda: Halves(into)), torch.randn(2, 4).double(), ["first", "other"])
     assert [(layer.name, layer.crossed) for layer in layers] == [("first", False), ("other", False)]
 
 

@@ -49,9 +49,7 @@ class Ablation:
             for layer, mask in zip(self.layers, self.by_layer(masks), strict=True)
         }
 
-    def evaluate(
-        self, masks: Tensor, read: Callable[[Run], Tensor], capture: Sequence[str] = (), what: str = ""
-    ) -> Tensor:
+    def evaluate(self, masks: Tensor, read: Callable[[Run], Tensor], capture: Sequence[str] = ()) -> Tensor:
         """What ``read`` makes of a pass with each of ``masks``: ``[n, …]``."""
 
         def work(part: slice) -> Tensor:
@@ -59,7 +57,7 @@ class Ablation:
             rows = self.inputs.rows(torch.zeros(len(given), dtype=torch.long))
             return read(self.subject.run(rows, capture=capture, replace=self.replacements(given)))
 
-        return in_batches(len(masks), self.subject.batch_size(self.inputs), work, what)
+        return in_batches(len(masks), self.subject.batch_size(self.inputs), work)
 
     def per_channel(self, values: Mapping[str, Tensor]) -> Tensor:
         """Sums over positions of values in the shape of the layers, one row: ``[channels]``, float64."""

@@ -42,7 +42,8 @@ def sufficient(slack: Slack, importance: Importance, layer_of: Tensor, budget: i
     how much each of its units matters within it, as a share of its layer, negative where it is in the way; equal shares
     go by number. ``layer_of`` ``[units]`` numbers the layers. First the sets that hold the same share of every layer's
     importance are tried; then the least important rest is dropped in large steps, importance being asked again after
-    each; then in groups, each tried on its own, of half the size each time, down to single units.
+    each; then in groups, each tried on its own, of half the size each time, down to single units
+    (zeller2002simplifying).
     """
     search = _Search(slack, importance, layer_of, budget)
     try:

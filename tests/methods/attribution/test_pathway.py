@@ -174,6 +174,15 @@ def test_whoever_wins_against_the_foil_stays_ahead(subject, target, foil):
     assert found.decided.item()
 
 
+@pytest.mark.parametrize("of", ["probability", "log-probability", "loss"])
+def test_the_class_stays_first_whatever_of_it_is_explained(subject, of):
+    found = Pathway(budget=60, draws=0)(subject, pl.Decision(pixels(), of=of))
+    assert found.decided.item()
+    assert found.sufficient.item()
+    assert found.answer[0, 0] == found.answer[0, 1] == found.target[0]
+    assert found.kept.item() < found.channels
+
+
 def test_a_score_that_must_stay_moves_by_no_more_than_was_allowed(subject):
     for query, share in ((pl.Decision(pixels(), target=3), None), (pl.Decision(pixels()), 0.7)):
         found = Pathway(budget=200, draws=0, keep="score", share=share)(subject, query)

@@ -45,7 +45,7 @@ class Pathway:
     A channel that is switched off holds by ``ablation``: ``reference``, what it holds at the same position for the
     task's neutral input (or the mean over the inputs of ``reference``); ``mean``, the average of that over the
     positions; ``zero``. Zeros are not neutral: where biases are at work, choosing channels can by itself decide for a
-    class, whatever the input is, and routes found with zeros often do. With the reference such a route cannot exist.
+    class, whatever the input is, and routes found with zeros often do. With one neutral input such a route cannot exist.
 
     The same sizes are drawn at random ``draws`` times as a control. Relevance between channels of consecutive layers is
     followed for the ``links`` strongest of each layer.
@@ -61,7 +61,7 @@ class Pathway:
         askers={Asker.DEVELOPER, Asker.AUDITOR},
         needs={Access.WEIGHTS, Access.ACTIVATIONS},
         properties={"stochastic"},
-        cost="500 F and about 30 B",
+        cost="up to 600 F and about 30 B",
         references=("bach2015pixel", "achtibat2023from", "khakzar2021neural", "conmy2023towards"),
         serves=("B11",),
         caveat=(
@@ -97,8 +97,7 @@ class Pathway:
         for row in range(len(inputs)):
             one = inputs.rows(slice(row, row + 1))
             ablation = Ablation(subject, one, layers, silence(subject, one, layers, self.ablation, self.reference))
-            found.append(self._found(ablation, target.rows(slice(row, row + 1))))
-            report(row + 1, len(inputs), "routes")
+            found.append(self._found(ablation, target.rows(slice(row, row + 1)), row, len(inputs)))
         return joined(found, layers, target, inputs)
 
     def _layers(self, subject: Subject, inputs: Inputs, target: Target) -> tuple[Crossing, ...]:
@@ -107,11 +106,17 @@ class Pathway:
             explained = run.activations[target.capture[0]] if target.capture else run.scores
             return crossings(tape, explained, names)
 
-    def _found(self, ablation: Ablation, target: Target) -> Found:
-        everything = torch.ones(len(ablation.layer_of), dtype=torch.bool)
+    def _found(self, ablation: Ablation, target: Target, row: int, rows: int) -> Found:
+        everything, passes = torch.ones(len(ablation.layer_of), dtype=torch.bool), 0
 
         def outcomes(masks: Tensor) -> Tensor:
             return ablation.evaluate(masks, lambda run: outcome(run, target), target.capture)
+
+        def slack(masks: Tensor) -> Tensor:
+            nonlocal passes
+            passes += len(masks)
+            report(row * self.budget + passes, rows * self.budget, "ablated networks")
+            return must.slack(outcomes(masks))
 
         def importance(mask: Tensor) -> Tensor:
             within = whole if bool(mask.all()) else self._relevance(ablation, target, mask)
@@ -119,7 +124,7 @@ class Pathway:
 
         must = verdict(target, outcomes(torch.stack([everything, ~everything])), self.keep, self.share)
         whole = self._relevance(ablation, target, everything)
-        route = sufficient(lambda masks: must.slack(outcomes(masks)), importance, ablation.layer_of, self.budget)
+        route = sufficient(slack, importance, ablation.layer_of, self.budget)
         relevance = self._relevance(ablation, target, route.mask)
         networks = torch.stack([everything, route.mask, ~route.mask, ~everything])
         source = generator(self.seed, self.spec.id, ablation.inputs.value[0])
