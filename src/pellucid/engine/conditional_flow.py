@@ -46,7 +46,7 @@ def conditional_flow(
     return flows
 
 
-def links(
+def strongest_links(
     ablation: Ablation, composite: Composite, relevance: Mapping[str, Tensor], mask: Tensor, count: int
 ) -> list[Tensor]:
     """By layer ``[n, 3]``, of its ``count`` strongest channels of ``mask``: the channel, one of the layer before, and how

@@ -5,7 +5,7 @@ where to try first; only slack decides. No choice depends on how many sets are e
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,8 +23,7 @@ _GROUP = 16
 _TOGETHER = 16
 
 
-@dataclass(frozen=True)
-class Sufficient:
+class Sufficient(NamedTuple):
     """A sufficient set ``[units]`` (bool). ``minimal``: it was tried that no single unit can be left out."""
 
     mask: Tensor

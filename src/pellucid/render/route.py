@@ -233,6 +233,9 @@ def drawn(result: Route, example: int, picture: Image.Image | None = None) -> Im
         for number, text in enumerate(_counts(layer, example)):
             draw.text((x, found.height - 32 + 13 * number), text, fill="#333", anchor="mm", font=font)
         _slanted(canvas, _short(layer.name), (round(x), _TOP - 26), font)
+    what = "decision" if result.decided[example] else "score"
+    title = f"{int(result.kept[example])} of {result.channels} channels keep the {what} on their own"
+    draw.text((10, 14), title, fill="black", anchor="lm", font=ImageFont.load_default(14))
     first, last = found.ends
     draw.text((first.x - 14, first.y - 54), "input", fill=_GREY, anchor="mm", font=font)
     draw.text((last.x + 6, last.y - 18), "decision", fill=_GREY, anchor="lm", font=font)

@@ -15,7 +15,7 @@ from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.ablation import Ablation, Silence, silence
-from pellucid.engine.conditional_flow import links
+from pellucid.engine.conditional_flow import strongest_links
 from pellucid.engine.crossings import Crossing, crossings
 from pellucid.engine.redistribution import redistribute
 from pellucid.engine.routing import Found, joined
@@ -112,6 +112,9 @@ class Pathway:
         def outcomes(masks: Tensor) -> Tensor:
             return ablation.evaluate(masks, lambda run: outcome(run, target), target.capture)
 
+        must = verdict(target, outcomes(torch.stack([everything, ~everything])), self.keep, self.share)
+        whole = self._relevance(ablation, target, everything)
+
         def slack(masks: Tensor) -> Tensor:
             nonlocal passes
             passes += len(masks)
@@ -122,22 +125,19 @@ class Pathway:
             within = whole if bool(mask.all()) else self._relevance(ablation, target, mask)
             return ablation.shares(must.favour(ablation.per_channel(within)))
 
-        must = verdict(target, outcomes(torch.stack([everything, ~everything])), self.keep, self.share)
-        whole = self._relevance(ablation, target, everything)
-        route = sufficient(slack, importance, ablation.layer_of, self.budget)
-        relevance = self._relevance(ablation, target, route.mask)
-        networks = torch.stack([everything, route.mask, ~route.mask, ~everything])
-        source = generator(self.seed, self.spec.id, ablation.inputs.value[0])
-        random = ablation.random(route.mask, self.draws, source)
+        route, minimal = sufficient(slack, importance, ablation.layer_of, self.budget)
+        relevance = self._relevance(ablation, target, route)
+        random = ablation.random(route, self.draws, generator(self.seed, self.spec.id, ablation.inputs.value[0]))
+        compared = outcomes(torch.cat([torch.stack([everything, route, ~route, ~everything]), random]))
         return Found(
-            route.mask,
-            route.minimal,
-            importance(everything),
-            ablation.per_channel(relevance) * route.mask,
-            links(ablation, composite(self.composite), relevance, route.mask, self.links),
-            outcomes(networks),
-            outcomes(random) if self.draws else networks.new_zeros(0, 3).double(),
-            must,
+            kept=route,
+            minimal=minimal,
+            importance=importance(everything),
+            relevance=ablation.per_channel(relevance) * route,
+            links=strongest_links(ablation, composite(self.composite), relevance, route, self.links),
+            outcomes=compared[:4],
+            control=compared[4:],
+            must=must,
         )
 
     def _relevance(self, ablation: Ablation, target: Target, mask: Tensor) -> Mapping[str, Tensor]:
