@@ -94,6 +94,12 @@ def test_below_each_layer_stands_how_many_channels_are_kept_of_how_many():
         assert words[words.index(channels) - 1] == kept
 
 
+def test_of_a_long_name_the_end_is_written_and_the_whole_is_in_the_title():
+    long = layer("encoder.encoder.layer.11", [[1], [1]], [[1.0], [1.0]])
+    text = next(t for t in drawing(route(layers=(long,)), 0).findall("text") if t.text == "layer.11")
+    assert text.find("title").text == "encoder.encoder.layer.11: ReLU"
+
+
 def test_an_empty_route_has_no_dots_and_says_so():
     assert not drawing(route(), 1).findall("circle")
     assert "needs no channel" in route().statements(1)[0]

@@ -190,7 +190,9 @@ def _counts(layer: RouteLayer, example: int) -> tuple[str, str]:
 
 
 def _short(name: str, longest: int = 20) -> str:
-    return name if len(name) <= longest else "…" + name[1 - longest :]
+    """The end of a long name; the whole of it is in the title."""
+    end = name if len(name) <= longest else ".".join(name.split(".")[-2:])
+    return end if len(end) <= longest else "…" + end[1 - longest :]
 
 
 def _wrapped(label: str, longest: int = 20) -> list[str]:
