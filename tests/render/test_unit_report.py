@@ -1,5 +1,7 @@
 """The sheet and the page of a unit: each example with its map, the frame of its region, and the other order beside."""
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -28,14 +30,16 @@ def of_pictures(number=3, side=40):
     )
 
 
-def test_the_sheet_shows_a_tile_with_a_frame_for_each_example():
-    sheet = np.asarray(of_pictures().plot()).astype(int)
-    dark = (sheet.sum(2) < 90).sum(0)
+def test_the_sheet_shows_a_tile_with_its_map_and_a_frame_for_each_example():
+    framed, plain = of_pictures(), dataclasses.replace(of_pictures(), regions=None)
+    sheet, without = (np.asarray(report.plot()).astype(int) for report in (framed, plain))
+    assert sheet.shape == without.shape
     assert sheet.shape[1] > 3 * 200
-    red = (sheet[:, :, 0] - sheet[:, :, 2]) > 60
-    assert red.any()
-    # Every tile has the two upright sides of its frame, 16 of 40 pixels high.
-    assert (dark > 10).sum() >= 6
+    assert ((sheet[:, :, 0] - sheet[:, :, 2]) > 60).any()
+    changed = (sheet != without).any(2)
+    # Tiles are as large as their pictures: three frames of 16 × 20 pixels, two wide.
+    assert changed.sum() == 3 * (2 * 2 * 20 + 2 * 2 * 12)
+    assert (sheet[changed].sum(1) < 90).all()
 
 
 def test_the_page_shows_both_orders_and_names_the_unit():

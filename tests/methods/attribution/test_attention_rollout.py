@@ -279,6 +279,34 @@ def test_the_share_of_a_patch_lies_evenly_on_its_pixels_and_that_of_the_class_to
     assert found.quality["other tokens"][1].item() == pytest.approx(shares[place].item())
 
 
+def test_a_module_that_returns_the_weights_is_not_taken_for_a_layer_of_tokens():
+    class OneHeadAttention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.softmax = nn.Linear(WIDTH, WIDTH), nn.Softmax(-1)
+
+        def forward(self, tokens):
+            return self.softmax(self.query(tokens) @ tokens.transpose(1, 2)) @ tokens
+
+    class Patched(Patches):
+        def __init__(self):
+            super().__init__()
+            self.block = OneHeadAttention()
+            self.out = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, pixels):
+            return self.head(self.out(self.block(self.tokens(pixels)))[:, 0])
+
+    network = seeded(Patched)
+    pixels = torch.randn(1, 1, 16, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = AttentionRollout(residual=0.0)(pl.wrap(network), pl.Decision(pixels, target=0))
+    with torch.no_grad():
+        given = network.tokens(pixels)
+        weights = (network.block.query(given) @ given.transpose(1, 2)).softmax(-1)[0, 0]
+    patches = found.scores[0, 0].unfold(0, 4, 4).unfold(1, 4, 4).sum((2, 3))
+    torch.testing.assert_close(patches.flatten(), weights[1:])
+
+
 def test_columns_that_are_no_patch_get_nothing():
     network = seeded(Patches)
     pixels = torch.randn(1, 1, 18, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

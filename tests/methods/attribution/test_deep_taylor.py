@@ -201,6 +201,19 @@ def test_a_value_beyond_its_bounds_moves_them():
     torch.testing.assert_close(beyond, expected / expected.sum() * NEURON(row(2.0, -1.0, 1.0)).item())
 
 
+def test_bounds_that_values_moved_stay_with_their_example_in_any_batch():
+    points = torch.cat([row(2.0, -1.0, 1.0), row(9.0, -0.2, 1.0), row(1.0, 0.0, -7.0)])
+    method, query = DeepTaylor(low=-1.0, high=1.0), pl.Decision(points, target=0)
+    whole = method(pl.wrap(NEURON), query)
+    with pl.byte_budget(1):
+        parts = method(pl.wrap(NEURON), query)
+    torch.testing.assert_close(parts.scores, whole.scores)
+    for number in range(3):
+        torch.testing.assert_close(
+            whole.scores[number], scores(NEURON, points[number : number + 1], low=-1.0, high=1.0)[0]
+        )
+
+
 def test_a_foil_is_subtracted_and_a_negative_score_is_said_to_be_one():
     network = linear([[1.0, 2.0], [3.0, -1.0]])
     point = row(1.0, 1.0)
