@@ -29,9 +29,11 @@ def test_every_paper_that_is_cited_is_known(papers):
 
 
 def test_every_paper_that_is_known_is_cited(papers):
-    code = [path for folder in ("src", "tests", "examples", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    written = "".join(path.read_text(encoding="utf-8") for path in [*code, *ROOT.glob("*.md")])
-    assert sorted(set(papers) - set(KEY.findall(written))) == []
+    folders = ("src", "tests", "examples", "benchmarks", "scripts")
+    code = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs" / "stories").glob("*.md")]
+    written = "".join(path.read_text(encoding="utf-8") for path in [*code, *pages])
+    assert sorted(key for key in papers if key not in written) == []
 
 
 def test_every_paper_says_who_wrote_what_and_when(papers):

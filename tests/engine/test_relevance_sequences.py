@@ -269,7 +269,7 @@ def test_a_rule_for_what_is_not_there_is_refused(rule):
         (lambda: Gate(1.5), "between 0 and 1"),
         (lambda: Attention("soft"), "attn-lrp or cp-lrp"),
         (lambda: NormLayer("layer"), "linear or identity"),
-        (lambda: Norm(split="even"), "proportion or size"),
+        (lambda: Norm(split="even"), "proportion, size or positive"),
         (lambda: Epsilon(bias_factor=2), "between 0 and 1"),
     ],
 )
