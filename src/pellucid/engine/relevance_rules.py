@@ -117,25 +117,29 @@ def _gamma(rule: Gamma, product: "Product", relevance: Tensor, propagation: "Pro
         gain = 1.0
     raising = _times(product.forward(size, leaning), gain)
     if negative is not None:
-        raising += product.forward(negative, weight).mul_(both)
+        raising += (
+            product.forward(negative, weight * both) if product.light else product.forward(negative, weight) * both
+        )
     if bias is not None:
         raising += bias + bias.clamp(min=0) * rule.gamma
 
     # threshold_backward keeps relevance where z > 0, in one pass.
     above = torch.ops.aten.threshold_backward(relevance, product.output, 0)
-    rest = relevance - above
+    rest = torch.sub(relevance, above, out=propagation.scratch(2, relevance))
+    signed = bool(rest.any())
+    lowering = total * both - raising if signed else None
     own = None if bias is None else bias + bias.clamp(min=0) * rule.gamma
     # Where z > 0, D is too, with its bias; elsewhere nothing arrives.
     positive_only = own is not None or product.bias is None
-    raised = raising.clamp(min=0) if positive_only else raising
+    raised = raising.clamp_(min=0) if positive_only else raising
     upper = propagation.share(product.call, above, raised, rule.stabilizer, own, positive=positive_only)
-    if not bool(rest.any()):
+    if lowering is None:
         given = product.backward(_times(upper, gain), leaning).mul_(size)
     else:
         below = torch.ops.aten.threshold_backward(relevance, -product.output, 0)
         propagation.absorb(ZERO, rest - below, product.call.outputs[0])
         own = None if bias is None else bias + bias.clamp(max=0) * rule.gamma
-        lower = propagation.share(product.call, below, total * both - raising, rule.stabilizer, own)
+        lower = propagation.share(product.call, below, lowering, rule.stabilizer, own)
         given = product.backward(_times(upper - lower, gain), leaning).mul_(size)
         given += product.backward(lower * both, weight).mul_(positive)
     return given if negative is None else given.add_(product.backward(upper * both, weight).mul_(negative))
