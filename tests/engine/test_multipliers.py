@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -133,15 +134,22 @@ def test_an_elementwise_function_has_the_quotient_of_its_changes(function):
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
 
 
-def test_what_hardly_changes_has_the_derivative_not_the_noise_of_a_quotient():
+def test_what_hardly_changes_has_the_average_derivative_not_the_noise_of_a_quotient():
     point = rows([0.5, -3.0, -5.5, 40.0, 0.0])
-    for change in (0.0, 1e-16, 1e-13, 1e-11, 1e-9, 1e-7, 1e-5, 1e-3):
+    for change in (10.0**-power for power in range(17)):
         found, _ = multiplied(lambda x: functional.gelu(x).sum(1), point, point - change)
-        middle = point - change / 2
-        slope = (1 + torch.erf(middle / math.sqrt(2))) / 2 + middle * torch.exp(-(middle**2) / 2) / math.sqrt(
-            2 * math.pi
-        )
-        torch.testing.assert_close(found, slope, rtol=0, atol=1e-9 + change**2)
+        nodes, weights = (torch.tensor(part)[:, None] for part in np.polynomial.legendre.leggauss(20))
+        place = point - change / 2 + nodes * change / 2
+        slope = (1 + torch.erf(place / math.sqrt(2))) / 2 + place * torch.exp(-(place**2) / 2) / math.sqrt(2 * math.pi)
+        torch.testing.assert_close(found, (slope * weights).sum(0, keepdim=True) / 2, rtol=0, atol=1e-10)
+
+
+def test_what_does_not_change_at_all_has_the_derivative():
+    for function in (torch.relu, torch.tanh, functional.hardtanh):
+        point = rows([0.7, -0.3, 2.0]).requires_grad_()
+        (slope,) = torch.autograd.grad(function(point).sum(), point)
+        found, _ = multiplied(lambda x: function(x).sum(1), point.detach(), point.detach().clone())  # noqa: B023
+        torch.testing.assert_close(found, slope)
 
 
 def test_kinks_are_not_taken_for_noise():
@@ -287,6 +295,18 @@ def test_reveal_cancel_of_a_deep_network_is_that_of_the_paper(function):
         expected = paper(weights, biases, function, point[row], reference[row])
         torch.testing.assert_close(found[row], expected, rtol=1e-10, atol=1e-12)
     assert float(missed.abs().max()) < 1e-12
+
+
+def test_reveal_cancel_goes_by_the_terms_of_the_last_of_two_linear_maps():
+    inner, outer, last = drawn(4, 5, seed=1), drawn(3, 4, seed=2), drawn(1, 3, seed=3)
+    none = torch.zeros(3, dtype=torch.float64)
+    point, reference = drawn(5, seed=18), drawn(5, seed=68)
+    found, missed = multiplied(
+        lambda x: ((x @ inner.T) @ outer.T).relu() @ last[0], point[None], reference[None], RevealCancel
+    )
+    above = paper([outer, last], [none, none], torch.relu, inner @ point, inner @ reference)
+    torch.testing.assert_close(found[0], above @ inner)
+    assert float(missed.abs()) < 1e-12
 
 
 WRITTEN = {

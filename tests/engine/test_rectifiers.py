@@ -52,6 +52,14 @@ def test_an_operation_that_only_looks_like_a_rectifier_keeps_its_derivative(meth
     assert found == [[0, passed - 3, passed - 4]]
 
 
+def test_a_clamp_whose_other_bound_comes_from_the_input_keeps_its_derivative(method):
+    class Bounded(nn.Module):
+        def forward(self, row):
+            return (row.clamp(torch.zeros(()), row / 2) + row.relu()).sum(1, keepdim=True)
+
+    assert ask(method, Bounded(), torch.tensor([[2.0]])).scores.tolist() == [[1.5]]
+
+
 def test_a_layer_behind_the_last_rectifier_is_refused_and_one_before_it_is_answered(method):
     network = Rectified(functional.relu)
     with pytest.raises(NotAnswerable, match="no rectifier .*between 'last' and the score"):

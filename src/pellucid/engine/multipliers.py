@@ -99,7 +99,7 @@ class Rescale:
         slope = dict(self._halfway(call, (amount,), read)).get(source, torch.zeros_like(change))
         if exact:
             return [(source, torch.where(still, slope, quotient))]
-        sizes = here.abs() + there.abs() + read(source).abs() + read(self.alignment.twin(source)).abs()
+        sizes = here.abs() + there.abs() + read(source).abs()
         return [(source, self.steadier(quotient, slope, change, (amount.abs() * sizes).sum_to_size(source.size)))]
 
     def steadier(self, quotient: Tensor, slope: Tensor, change: Tensor, size: Tensor) -> Tensor:

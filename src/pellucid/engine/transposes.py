@@ -44,7 +44,7 @@ def transposed(call: Call, amounts: Amounts, read: Reading) -> Given:
     amount = amounts[0]
     formula = FORMULAS.get(call.name)
     if formula is not None and amount is not None and not amount.is_complex():
-        found = formula(call, amount, read) if all(other is None for other in amounts[1:]) else None
+        found = formula(call, amount, read)
         if found is not None:
             return found
     return by_autograd(call, amounts, read)

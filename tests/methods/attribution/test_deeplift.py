@@ -288,3 +288,13 @@ def test_what_no_rule_accounts_for_is_a_residual_and_does_not_converge():
     assert float(answer.residual.abs()) > 1
     assert not bool(answer.converged)
     torch.testing.assert_close(answer.scores.sum(1) + answer.residual, answer.value - answer.quality["baseline"])
+
+
+def test_a_small_residual_of_many_kinks_is_told_and_tolerated():
+    def ranked(row):
+        return (row.sort(1).values * torch.arange(1.0, 13)).cumsum(1)
+
+    answer = DeepLift(baseline=drawn(12, seed=7))(pl.wrap(Function(ranked)), pl.Decision(drawn(1, 12), 11))
+    share = float((answer.residual / (answer.value - answer.quality["baseline"])).abs())
+    assert 1e-6 < share < 1e-3
+    assert bool(answer.converged)
