@@ -29,7 +29,9 @@ REFERENCES = DOCS / "references.bib"
 
 MADE = "<!-- Made by scripts/docs from the methods themselves: change those, not this page. -->\n\n"
 # What the law may say of a method's use is not a property of its mathematics, so it stands here and not in its spec.
-NOTICES = {"lrp": "Layer-wise relevance propagation is patented in some countries: see [NOTICE](../../NOTICE)."}
+_PATENTED = "Layer-wise relevance propagation is patented in some countries: see [NOTICE](../../NOTICE)."
+_ON_RELEVANCE = ("lrp", "clear", "deep-taylor", "excitation-backprop", "pathway", "relevance-maximization")
+NOTICES = dict.fromkeys(_ON_RELEVANCE, _PATENTED)
 
 
 def generated() -> dict[Path, str]:
