@@ -103,9 +103,9 @@ class Case:
 def cases(photographs: list[str]) -> list[Case]:
     found = []
     for kind in (nn.GELU, nn.ReLU):
-        subject = pl.wrap(network(kind), pl.tasks.Image(64))
+        subject = pl.wrap(network(kind), pl.tasks.Image(32))
         for seed in range(4):
-            noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+            noise = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
             found.append(Case(f"small {kind.__name__} network", f"noise {seed}", subject, subject.prepare(noise)))
     digits, subject = load_digits(), pl.load("digits-cnn")
     for number in (3, 100, 500, 1000):
