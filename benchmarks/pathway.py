@@ -11,7 +11,6 @@ import argparse
 import csv
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +31,9 @@ PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared/data/imagenet-500-sa
 
 @dataclass(frozen=True)
 class Answer:
-    """One picture's route, what running it again by hand gave, and what it cost in CPU-seconds."""
+    """One picture's route, and what running it again by hand gave."""
 
     route: Route
-    seconds: float
     whole: int
     alone: int
     fooled: int
@@ -44,6 +42,12 @@ class Answer:
     def kept(self) -> int:
         """How many channels the route has."""
         return int(self.route.kept[0])
+
+    @property
+    def seconds(self) -> float:
+        """What it cost in CPU-seconds."""
+        assert self.route.provenance is not None
+        return self.route.provenance.cost["cpu_seconds"]
 
     @property
     def keeps(self) -> bool:
@@ -56,6 +60,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=PHOTOGRAPHS, help="folder with index.csv and images/")
     parser.add_argument("--pictures", type=int, default=100)
     parser.add_argument("--budget", type=int, default=100, help="passes of the search per picture")
+    parser.add_argument("--routes", type=Path, help="folder where routes are kept, and not searched for again")
     parser.add_argument(
         "--thorough", type=int, default=2, help="pictures that are also searched until no channel is left over"
     )
@@ -98,18 +103,21 @@ def classes(network: nn.Module, pixels: Tensor, route: Route, zeros: bool) -> li
             return [int(network(one[None])[0].argmax()) for one in pixels]
 
 
-def answered(subject: pl.Subject, method: Pathway, picture: Path, others: Tensor) -> Answer:
-    """Find one picture's route and run it again."""
-    started = time.process_time()
-    route = method(subject, pl.Decision(str(picture)))
-    seconds = time.process_time() - started
+def answered(subject: pl.Subject, method: Pathway, picture: Path, others: Tensor, kept: Path | None) -> Answer:
+    """Find one picture's route, unless it is ``kept`` in a file, and run it again."""
+    if kept is not None and kept.is_file():
+        route = Route.load(kept)
+    else:
+        route = method(subject, pl.Decision(str(picture)))
+        if kept is not None:
+            route.save(kept)
     pixels = subject.prepare(str(picture)).value
     network = subject.module
     assert network is not None
     with torch.no_grad():
         whole = int(network(pixels)[0].argmax())
     alone, *rest = classes(network, torch.cat([pixels, others]), route, method.ablation == "zero")
-    return Answer(route, seconds, whole, alone, sum(one == whole for one in rest))
+    return Answer(route, whole, alone, sum(one == whole for one in rest))
 
 
 def spread(values: Sequence[float], form: str = "{:.0f}") -> str:
@@ -172,7 +180,8 @@ def main() -> None:
     found: dict[str, list[Answer]] = {}
     for name, (method, count) in searches.items():
         for number, picture in enumerate(chosen[:count]):
-            found.setdefault(name, []).append(answered(subject, method, picture, others))
+            file = None if asked.routes is None else asked.routes / name.replace(" ", "-") / f"{picture.stem}.pellucid"
+            found.setdefault(name, []).append(answered(subject, method, picture, others, file))
             latest = found[name][-1]
             print(f"{name}: {number + 1} of {count}: {latest.kept} kept, {latest.keeps}", file=sys.stderr, flush=True)
     page.say(table(HEADS, [row(name, answers) for name, answers in found.items()]))

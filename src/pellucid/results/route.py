@@ -150,9 +150,11 @@ class Route(Result):
                 "switched off."
             ]
         layers = f"{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}"
-        lead = f", with {float(self.lead[example]):.0%} of its lead" if self.decided[example] else ""
+        lead = float(self.lead[example])
+        some = f"{lead:.0%}" if lead >= 0.005 else "less than 1%"
+        ahead = f", with {some} of its lead" if self.decided[example] else ""
         said = [
-            f"{self.question(example)}: {kept} of {self.channels} channels in {layers} keep the {what} on their own{lead} "
+            f"{self.question(example)}: {kept} of {self.channels} channels in {layers} keep the {what} on their own{ahead} "
             f"(value {alone}, of {whole} in the whole network).",
             "No single one of them can be left out."
             if self.minimal[example]
