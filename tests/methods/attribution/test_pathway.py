@@ -69,7 +69,7 @@ def plants(draw):
     return [first] + [first if same else sorted(draw(channels)) for _ in range(depth - 1)], residual, reused
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(plants(), st.integers(0, 1000))
 def test_a_planted_route_is_found_exactly(plant, seed):
     planted, residual, reused = plant
@@ -205,6 +205,19 @@ def test_the_route_to_a_unit_ends_before_its_layer(subject):
     assert [layer.name for layer in found.layers] == ["bn1", "layers.0", "layers.1"]
     assert found.answer.tolist() == [[-1] * 4]
     assert found.target is None
+
+
+@pytest.mark.parametrize("ablation", ["reference", "mean", "zero"])
+def test_what_stands_for_nothing_can_be_given(subject, ablation):
+    reference = pixels(5)[2:]
+    found = Pathway(budget=60, draws=0, ablation=ablation, reference=reference)(subject, pl.Decision(pixels()))
+    assert found.sufficient.item()
+    assert found.value[0, 0].item() == pytest.approx(subject.scores(pixels()).max().item())
+    assert "tensor" not in str(found.provenance.fields["reference"])
+    alone = Pathway(budget=60, draws=0, ablation=ablation, reference=reference[:1])(subject, pl.Decision(pixels()))
+    nothing = subject.scores(reference[:1])[0, found.target.item()].item()
+    # The last layer is averaged over its positions behind it, so that its means say as much as itself.
+    assert (alone.value[0, 3].item() == pytest.approx(nothing)) is (ablation != "zero")
 
 
 def test_layers_are_named_as_one_text_or_as_many(subject):
