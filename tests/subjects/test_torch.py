@@ -2,6 +2,7 @@
 
 import copy
 import types
+import warnings
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 import pellucid as pl
 from pellucid.core import meter
-from pellucid.core.errors import SubjectFailed, UsageError
+from pellucid.core.errors import NotAnswerable, SubjectFailed, UsageError
 from pellucid.core.spec import Structure
 from pellucid.tasks import TensorTask
 
@@ -334,3 +335,37 @@ def test_a_module_is_moved_to_the_device_that_is_asked_for():
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(UsageError, match=f"there is no device '{device}' to run on"):
         pl.wrap(nn.Linear(3, 2), device=device)
+
+
+class Rectified(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, features):
+        return torch.relu(self.linear(features))
+
+
+def with_scripted_part():
+    torch.manual_seed(0)
+    parts = nn.Linear(3, 4), Rectified(), nn.Linear(4, 2)
+    plain = nn.Sequential(*parts).double()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scripting is deprecated, and still met
+        return plain, nn.Sequential(parts[0], torch.jit.script(parts[1]), parts[2])
+
+
+@pytest.mark.parametrize("method", [pl.methods.Gradient(), pl.methods.LRP(composite="epsilon"), pl.methods.Occlusion()])
+def test_a_scripted_part_is_answered_like_the_plain_one_and_no_hook_stays(method):
+    plain, scripted = with_scripted_part()
+    rows = torch.randn(2, 3, generator=torch.Generator().manual_seed(1)).double()
+    found, expected = (method(pl.wrap(network), pl.Decision(rows, target=0)).scores for network in (scripted, plain))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    assert [len(module._forward_hooks) for module in (scripted, scripted[0], scripted[2])] == [0, 0, 0]
+
+
+def test_a_scripted_layer_cannot_be_read():
+    _, scripted = with_scripted_part()
+    with pytest.raises(NotAnswerable, match="'1' of Sequential is scripted"):
+        pl.methods.Gradient()(pl.wrap(scripted), pl.Decision(torch.randn(2, 3).double(), target=0, at="1"))
+    assert [len(module._forward_hooks) for module in (scripted, scripted[0], scripted[2])] == [0, 0, 0]

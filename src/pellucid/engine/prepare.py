@@ -21,6 +21,8 @@ def prepared(module: nn.Module, tensors: Mapping[str, Tensor], call: Call) -> nn
     A batch norm is folded only where it is the sole reader of the convolution or linear map before it, both are called
     once, and no parameter is shared.
     """
+    if any(isinstance(child, torch.jit.ScriptModule) for child in module.modules()):
+        return module  # the parameters of a copy of scripted code are not its own
     try:
         replica = copy.deepcopy(module)
     except (RuntimeError, TypeError, AttributeError):

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pellucid.core import meter
 from pellucid.core.content import digest
-from pellucid.core.errors import PellucidError, UsageError, nearest
+from pellucid.core.errors import NotAnswerable, PellucidError, UsageError, nearest
 from pellucid.core.spec import Access, Structure
 from pellucid.core.subject import Inputs, Layer, Replacement, Run, Task
 from pellucid.engine.batching import examples_within_budget, in_batches
@@ -167,6 +167,8 @@ class TorchSubject:
         for name in wanted:
             if not name or name not in modules:
                 raise UsageError(f"{self.name} has no layer {name!r}; {nearest(name, [n for n in modules if n])}")
+            if isinstance(modules[name], torch.jit.ScriptModule):
+                raise NotAnswerable(f"layer {name!r} of {self.name} is scripted and cannot be read; ask at the input")
 
         def hook(name: str, output: Any) -> Any:
             call = name if calls[name] == 0 else f"{name}#{calls[name]}"
@@ -187,12 +189,8 @@ class TorchSubject:
             captured[call] = output if differentiable else output.detach().clone()
             return output.clone() if differentiable or call in replace else None
 
-        handles = [modules[n].register_forward_hook(lambda m, i, o, n=n: hook(n, o)) for n in sorted(wanted)]
-        try:
+        with _seen({name: modules[name] for name in sorted(wanted)}, hook):
             yield captured
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _bytes_per_example(self, inputs: Inputs) -> tuple[int, int]:
         leaves = {name: module for name, module in self._module.named_modules() if not list(module.children())}
@@ -207,14 +205,10 @@ class TorchSubject:
         def see(name: str, output: Any) -> None:
             outputs.append((name, output.to("meta") if isinstance(output, Tensor) else None))
 
-        hooks = [m.register_forward_hook(lambda m, i, o, n=n: see(n, o)) for n, m in modules.items()]
-        try:
-            # Not through run: what an answer costs must not depend on whether the model was measured before.
-            with _evaluating(self._module), torch.no_grad():
-                self._call(self._module, {name: self._placed(tensor) for name, tensor in inputs.tensors.items()})
-        finally:
-            for hook in hooks:
-                hook.remove()
+        open_to_see = {name: m for name, m in modules.items() if not isinstance(m, torch.jit.ScriptModule)}
+        # Not through run: what an answer costs must not depend on whether the model was measured before.
+        with _seen(open_to_see, see), _evaluating(self._module), torch.no_grad():
+            self._call(self._module, {name: self._placed(tensor) for name, tensor in inputs.tensors.items()})
         return outputs
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -240,6 +234,16 @@ def _replaced(output: Any, given: Replacement) -> Any:
     if callable(given):
         return given(output)
     return given.to(output, copy=True) if isinstance(output, Tensor) else given
+
+
+@contextlib.contextmanager
+def _seen(modules: Mapping[str, nn.Module], see: Callable[[str, Any], Any]) -> Iterator[None]:
+    """``see(name, output)`` after every call of these modules; no hook stays, also where one cannot be registered."""
+    with contextlib.ExitStack() as stack:
+        for name, module in modules.items():
+            handle = module.register_forward_hook(lambda module, given, output, name=name: see(name, output))
+            stack.callback(handle.remove)
+        yield
 
 
 @contextlib.contextmanager
