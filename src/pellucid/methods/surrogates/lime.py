@@ -13,13 +13,13 @@ from torch import Tensor
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision
-from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine import linear, sampling
 from pellucid.engine.attributing import attribution
 from pellucid.engine.batching import evaluate
-from pellucid.engine.perturb import Baseline, Grouping, baseline_value, grouping
+from pellucid.engine.coalitions import draws_of, hidden_point, players
+from pellucid.engine.perturb import Baseline, Grouping
 from pellucid.engine.sampling import Neighbourhood
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
@@ -102,11 +102,12 @@ class Lime:
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         inputs = subject.prepare(query.inputs)
-        features = _without_padding(inputs, self._features(subject, inputs))
+        features = self._features(subject, inputs)
         most = max(features.counts())
         if most > _MOST_FEATURES:
             raise UsageError(f"lime fits at most {_MOST_FEATURES} features, not {most}; group them: features=…")
-        hidden = self._hidden(subject, inputs, features)
+        drawn = subject.task.modality is Modality.TABULAR and self.baseline is None
+        hidden = None if drawn else hidden_point(subject, inputs, features, self.baseline, self.seed)
         target = resolve(subject, inputs, query)
         fits = [self._fit(subject, inputs, target, features, hidden, row) for row in range(len(inputs))]
         scores = features.spread([fit.coefficients for fit in fits], inputs.value)
@@ -132,25 +133,13 @@ class Lime:
             isinstance(self.features, Tensor) or subject.task.modality is not Modality.IMAGE
         ):
             raise UsageError("lime(segments=…) asks for superpixels of a picture; leave it out, or leave out features")
-        return grouping(subject, inputs, self.features, self.segments)
-
-    def _hidden(self, subject: Subject, inputs: Inputs, features: Features) -> Tensor | None:
-        """The point with everything hidden; None for tables whose values are drawn instead."""
-        match subject.task.modality:
-            case Modality.TABULAR if self.baseline is None:
-                return None
-            case Modality.IMAGE if self.baseline is None:
-                pairs = zip(inputs.value, features.segments, strict=True)
-                return torch.stack([sampling.feature_means(point, segments) for point, segments in pairs])
-        wanted = subject.task.baselines()[0] if self.baseline is None else self.baseline
-        return baseline_value(subject, inputs, wanted, self.seed)
+        return players(subject, inputs, self.features, self.segments)
 
     def _neighbourhood(
         self, subject: Subject, inputs: Inputs, features: Features, hidden: Tensor | None, row: int
     ) -> Neighbourhood:
         point, segments = inputs.value[row], features.segments[row]
-        # Padding depends on the neighbours in a batch, so it must not enter the seed.
-        source = generator(self.seed, "lime", point if inputs.mask is None else point[inputs.mask[row]])
+        source = draws_of(inputs, row, self.seed, "lime")
         number = int(segments.max()) + 1
         if hidden is not None:
             removes = subject.task.modality in (Modality.TEXT, Modality.SEQUENCE)
@@ -169,7 +158,7 @@ class Lime:
     def _fit(
         self, subject: Subject, inputs: Inputs, target: Target, features: Features, hidden: Tensor | None, row: int
     ) -> _Surrogate:
-        same = 0 if hidden is None else self._unchanged(inputs.value[row], hidden[row], features.segments[row])
+        same = 0 if hidden is None else sampling.unchanged(inputs.value[row], hidden[row], features.segments[row])
         around = self._neighbourhood(subject, inputs, features, hidden, row)
         answers = _answers(subject, inputs, target, around, row)
         instance = around.instance
@@ -196,15 +185,6 @@ class Lime:
             local_prediction=model.predict(instance[None])[0],
             notes=_doubts(moments, model, low, same),
         )
-
-    @staticmethod
-    def _unchanged(point: Tensor, hidden: Tensor, segments: Tensor) -> int:
-        same = sampling.unchanged(point, hidden, segments)
-        if same == int(segments.max()) + 1:
-            raise NotAnswerable(
-                "every feature looks the same hidden as shown; name another baseline or larger features"
-            )
-        return same
 
     def _weights(self, subject: Subject, rows: Tensor, instance: Tensor) -> Tensor:
         match subject.task.modality:
@@ -250,16 +230,6 @@ def _answers(subject: Subject, inputs: Inputs, target: Target, around: Neighbour
 def _cosine_distance(rows: Tensor, instance: Tensor) -> Tensor:
     length = rows.square().sum(1).sqrt() * instance.square().sum().sqrt()
     return 1 - torch.where(length > 0, rows @ instance / length, 0.0)
-
-
-def _without_padding(inputs: Inputs, features: Features) -> Features:
-    """The features without elements that are padding: those never count, and hiding them says nothing."""
-    if inputs.mask is None:
-        return features
-    mask = inputs.mask.view(*inputs.mask.shape, *[1] * (inputs.value.ndim - inputs.mask.ndim))
-    shape = torch.broadcast_shapes(features.segments.shape, mask.shape)
-    segments = torch.where(mask.expand(shape), features.segments.expand(shape), -1)
-    return dataclasses.replace(features, segments=segments)
 
 
 def _doubts(moments: linear.Moments, model: linear.LinearModel, low: Tensor, unchanged: int) -> tuple[str, ...]:
