@@ -93,6 +93,15 @@ def test_a_text_is_itself_or_a_file_of_it(tmp_path, standard_input):
         raws(TEXT, "missing.txt")
 
 
+def test_each_line_of_a_file_is_a_text_where_many_cases_are_asked_about(tmp_path):
+    path = tmp_path / "reviews.txt"
+    path.write_text("a warm film\n\n  cold and dull \n", encoding="utf-8")
+    found = given(TEXT, [path.as_posix(), "a third"], lines=True)
+    assert [entry.raw for entry in found] == ["a warm film", "cold and dull", "a third"]
+    assert [entry.name for entry in found] == ["reviews-line-1", "reviews-line-2", "text-line-1"]
+    assert len(given(TEXT, [path.as_posix()])) == 1
+
+
 def test_a_text_longer_than_any_file_name_is_a_text():
     text = "word " * 2000
     assert raws(TEXT, text) == [text]

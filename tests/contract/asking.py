@@ -108,6 +108,8 @@ def question(method: str, subject: pl.Subject, inputs: Any, **asked: Any) -> Any
         return pl.Unit(asked.get("at", unit_layer(subject.name)), 0, asked.get("target", 0), inputs)
     if expected is pl.Judgement:
         return pl.Judgement([quick("occlusion", subject.name)(subject, decision)])
+    if expected is pl.Population:
+        return pl.Population(inputs, target=asked.get("target", 0), of=asked.get("of", "score"))
     raise NotImplementedError(f"the contract tests cannot ask a {expected.__name__} yet: teach question() to")
 
 

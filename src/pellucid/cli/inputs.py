@@ -36,12 +36,15 @@ def subject_named(name: str, options: Iterable[str] = ()) -> "Subject":
     return pellucid.load(name, **dict(map(_option, options)))
 
 
-def given(subject: "Subject", words: Sequence[str], row: int | None = None, limit: int | None = None) -> list[Given]:
+def given(
+    subject: "Subject", words: Sequence[str], row: int | None = None, limit: int | None = None, lines: bool = False
+) -> list[Given]:
     """The raw inputs that ``words`` mean for this subject.
 
     For pictures a path, or a folder of which ``limit`` takes that many pictures, evenly spaced; for text the text itself or
-    a ``.txt`` file; for rows one line of values or a ``.csv`` file, of which ``row`` (from 0) picks one; for tensors and
-    channels over time a ``.npy`` file. ``-`` is standard input.
+    a ``.txt`` file, of which with ``lines`` each line is a text of its own; for rows one line of values or a ``.csv``
+    file, of which ``row`` (from 0) picks one; for tensors and channels over time a ``.npy`` file. ``-`` is standard
+    input.
     """
     if not words:
         raise UsageError("nothing is asked about; name an input, or - for standard input")
@@ -52,6 +55,8 @@ def given(subject: "Subject", words: Sequence[str], row: int | None = None, limi
     kind = _kind(subject)
     folders = {word for word in words if kind is Modality.IMAGE and os.path.isdir(word)}
     found = [entry for word in words for entry in (_folder(word, limit) if word in folders else _READERS[kind](word))]
+    if lines and kind is Modality.TEXT:
+        found = [part for entry in found for part in _lines(entry)]
     if row is None:
         return found
     if not -len(found) <= row < len(found):
@@ -116,6 +121,11 @@ def _text(word: str) -> list[Given]:
     if re.fullmatch(r"\S+\.txt", word):
         raise BadInput(f"there is no file {word}{_beside(Path(word))}")
     return [Given("text", word)]
+
+
+def _lines(text: Given) -> list[Given]:
+    parts = [line.strip() for line in text.raw.splitlines() if line.strip()]
+    return [Given(f"{text.name}-line-{number}", part) for number, part in enumerate(parts, 1)]
 
 
 def _rows(word: str) -> list[Given]:

@@ -74,7 +74,24 @@ def _unit(
     """Arguments of methods that explain a unit inside the network; read from this signature."""
 
 
-ARGUMENTS: Mapping[str, Callable[..., None]] = {"Decision": _decision, "Judgement": _judgement, "Unit": _unit}
+def _population(
+    *inputs: Annotated[
+        str,
+        Parameter(help="the cases: a .csv file, a text file with a text per line, pictures or folders, .npy arrays"),
+    ],
+    target: Annotated[str | None, _common("the class looked at; without it each case's predicted one")] = None,
+    of: Annotated[Quantity, _common("what of the target to look at")] = "score",
+    limit: Annotated[int | None, _common("of a folder, this many pictures, evenly spaced", show_default=False)] = None,
+) -> None:
+    """Arguments of methods that look at many cases; read from this signature."""
+
+
+ARGUMENTS: Mapping[str, Callable[..., None]] = {
+    "Decision": _decision,
+    "Judgement": _judgement,
+    "Population": _population,
+    "Unit": _unit,
+}
 
 
 def _application() -> App:
@@ -150,7 +167,8 @@ def _ask(record: Mapping[str, Any], words: tuple[str, ...], fields: dict[str, An
             check_file_writable(path)
     method = build({"method": record["id"], **fields})
     subject = subject_named(options.get("subject", DEFAULT_SUBJECT), options.get("option") or ())
-    raws = [entry.raw for entry in given(subject, words, options.get("row"), options.get("limit"))]
+    lines = record["query"] == "Population"
+    raws = [entry.raw for entry in given(subject, words, options.get("row"), options.get("limit"), lines)]
     query = _QUERIES[record["query"]](subject, raws[0] if len(raws) == 1 else raws, options)
     with progress.shown():
         result = method(subject, query)
@@ -236,9 +254,17 @@ def _listed(index: Any) -> Any:
     return [tuple(entry) if isinstance(entry, list) else entry for entry in index.tolist()]
 
 
+def _cases(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Query":
+    from pellucid.core.query import Population
+
+    data = inputs if isinstance(inputs, list) else [inputs]
+    return Population(data, target=target_named(options.get("target")), of=options.get("of", "score"))
+
+
 _QUERIES: Mapping[str, Callable[["Subject", Any, Mapping[str, Any]], "Query"]] = {
     "Decision": _explained_decision,
     "Judgement": _judged_results,
+    "Population": _cases,
     "Unit": _responding_unit,
 }
 

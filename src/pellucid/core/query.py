@@ -10,6 +10,12 @@ from pellucid.core.errors import UsageError, nearest
 Quantity = Literal["score", "logit", "probability", "log-probability", "loss"]
 
 
+def _check_quantity(of: str, query: str) -> None:
+    known = get_args(Quantity)
+    if of not in known:
+        raise UsageError(f"{query}(of={of!r}): {nearest(str(of), known)}")
+
+
 @by_content
 @dataclass(frozen=True, eq=False)
 class Unit:
@@ -44,9 +50,8 @@ class Decision:
     at: str = "input"
 
     def __post_init__(self) -> None:
-        known = get_args(Quantity)
-        if not isinstance(self.of, Unit) and self.of not in known:
-            raise UsageError(f"Decision(of={self.of!r}): {nearest(str(self.of), known)}")
+        if not isinstance(self.of, Unit):
+            _check_quantity(self.of, "Decision")
         if isinstance(self.of, Unit) and (self.target is not None or self.foil is not None):
             raise UsageError("Decision: a unit as `of` has no target or foil; leave them out")
 
@@ -102,12 +107,21 @@ class Training:
 @by_content
 @dataclass(frozen=True, eq=False)
 class Population:
-    """How does the model behave over people or cases?"""
+    """How does the model behave over people or cases?
+
+    ``data``: the cases, as raw inputs that the task prepares. ``target`` and ``of`` say which quantity is looked at, as
+    in :class:`Decision`; ``groups`` and ``features`` name columns, ``outcome`` the one that holds what is true.
+    """
 
     data: Any
     groups: Sequence[str] = ()
     features: Sequence[str] = ()
     outcome: str | None = None
+    target: Any = None
+    of: Quantity = "score"
+
+    def __post_init__(self) -> None:
+        _check_quantity(self.of, "Population")
 
 
 @by_content
