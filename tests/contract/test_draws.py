@@ -54,15 +54,17 @@ def asked(method, kind, size, order):
     return seen, told
 
 
-def perturbing():
+def perturbing() -> list[tuple[str, str]]:
     """Every method that perturbs, with every kind of input that it applies to."""
+    found = []
     for method in ids():
         spec = METHODS[method].spec
-        yield from (
+        found += [
             (method, kind)
             for kind, (_, task, _) in MODELS.items()
             if "perturbation" in spec.properties and task().modality in spec.modalities
-        )
+        ]
+    return found
 
 
 @pytest.mark.parametrize(("method", "kind"), perturbing())
