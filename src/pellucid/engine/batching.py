@@ -92,7 +92,7 @@ def evaluate(
     size = subject.batch_size(inputs)
 
     def work(part: slice) -> Tensor:
-        index, point = _filled(rows[part], size), _filled(perturbed(part), size)
+        index, point = filled(rows[part], size), filled(perturbed(part), size)
         run = subject.run(inputs.rows(index).at(point), capture=target.capture)
         return target.rows(index)(run)[: len(rows[part])].double()
 
@@ -119,7 +119,7 @@ def evaluate_from(
 
     def work(part: slice) -> Tensor:
         given = activations(part)
-        values = _from_layer(subject, one, target, layer, _filled(given, size), once)
+        values = _from_layer(subject, one, target, layer, filled(given, size), once)
         return values[: len(given)].double()
 
     return in_batches(total, size, work, what)
@@ -154,7 +154,7 @@ def _rows_from(layer: str, subject: Subject, one: Inputs) -> int:
     return examples_within_budget(one.value.element_size() * sum(sizes), 0)
 
 
-def _filled(rows: Tensor, size: int) -> Tensor:
+def filled(rows: Tensor, size: int) -> Tensor:
     """The rows of a batch, padded to its physical size with the last one where equal bits are wanted."""
     short = size - len(rows) if _padded.get() else 0
     return torch.cat([rows, rows[-1:].expand(short, *rows.shape[1:])]) if short > 0 else rows

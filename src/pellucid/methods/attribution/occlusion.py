@@ -1,6 +1,5 @@
 """Occlusion: slide a window over the input, put the baseline in it, and see how far the score falls."""
 
-import itertools
 from typing import Annotated, ClassVar, Union
 
 import torch
@@ -10,11 +9,12 @@ from pellucid.core.errors import UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
-from pellucid.core.subject import Inputs, Subject
+from pellucid.core.subject import Subject
 from pellucid.engine.attributing import attribution, once_per_position
 from pellucid.engine.batching import evaluate
 from pellucid.engine.perturb import Baseline, baseline_value, position_axes
-from pellucid.engine.targets import Target, resolve
+from pellucid.engine.targets import resolve
+from pellucid.engine.windows import Windows, with_windows
 from pellucid.results.attribution import Attribution
 
 Extent = Union[int, tuple[int, ...], None]
@@ -62,14 +62,16 @@ class Occlusion:
             raise UsageError(
                 f"occlusion(stride={self.stride!r}) leaves gaps between windows of {window}; make it smaller"
             )
-        boxes = _boxes(sizes, window, stride)
+        windows = Windows(_starts(sizes, window, stride), window, axes)
         plain = evaluate(subject, inputs, target, torch.arange(len(inputs)), lambda rows: inputs.value[rows])
-        falls = torch.stack(
-            [plain[row] - _covered(subject, inputs, target, cover, row, axes, boxes) for row in range(len(inputs))]
-        )
-        scores = _mean_over_windows(inputs.value, axes, boxes, falls)
-        features = once_per_position(subject, inputs)
-        return attribution(subject, inputs, query, target, scores, plain.to(scores.dtype), features)
+        falls, shares = [], []
+        for row in range(len(inputs)):
+            covered, share = with_windows(subject, inputs, target, row, cover[row : row + 1], windows, "occlusion")
+            falls.append(plain[row] - covered)
+            shares.append(share)
+        scores = _mean_over_windows(inputs.value, windows, torch.stack(falls))
+        features, quality = once_per_position(subject, inputs), {"multiply-adds": torch.tensor(shares)}
+        return attribution(subject, inputs, query, target, scores, plain.to(scores.dtype), features, quality=quality)
 
 
 def _default_window(subject: Subject, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -87,49 +89,19 @@ def _extent(wanted: Extent, sizes: tuple[int, ...], default: tuple[int, ...], wh
     return tuple(min(side, size) for side, size in zip(extent, sizes, strict=True))
 
 
-def _boxes(sizes: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]) -> list[tuple[slice, ...]]:
+def _starts(sizes: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     along = []
     for size, side, step in zip(sizes, window, stride, strict=True):
         steps = -(-(size - side) // step) + 1
-        along.append([slice(step * number, min(step * number + side, size)) for number in range(steps)])
-    return list(itertools.product(*along))
+        along.append(step * torch.arange(steps))
+    return torch.cartesian_prod(*along).view(-1, len(sizes))
 
 
-def _index(ndim: int, axes: tuple[int, ...], box: tuple[slice, ...]) -> tuple[slice, ...]:
-    index = [slice(None)] * ndim
-    for axis, part in zip(axes, box, strict=True):
-        index[axis] = part
-    return tuple(index)
-
-
-def _covered(
-    subject: Subject,
-    inputs: Inputs,
-    target: Target,
-    cover: Tensor,
-    row: int,
-    axes: tuple[int, ...],
-    boxes: list[tuple[slice, ...]],
-) -> Tensor:
-    example, baseline = inputs.value[row : row + 1], cover[row : row + 1]
-
-    def perturbed(part: slice) -> Tensor:
-        chosen = boxes[part]
-        batch = example.repeat(len(chosen), *[1] * (example.ndim - 1))
-        for number, box in enumerate(chosen):
-            index = _index(example.ndim, axes, box)
-            batch[number : number + 1][index] = baseline[index]
-        return batch
-
-    rows = torch.full((len(boxes),), row)
-    return evaluate(subject, inputs, target, rows, perturbed, "occlusion")
-
-
-def _mean_over_windows(point: Tensor, axes: tuple[int, ...], boxes: list[tuple[slice, ...]], falls: Tensor) -> Tensor:
-    shape = [size if axis in (0, *axes) else 1 for axis, size in enumerate(point.shape)]
+def _mean_over_windows(point: Tensor, windows: Windows, falls: Tensor) -> Tensor:
+    shape = [size if axis in (0, *windows.axes) else 1 for axis, size in enumerate(point.shape)]
     total, covers = torch.zeros(shape, dtype=torch.float64), torch.zeros([1, *shape[1:]], dtype=torch.float64)
-    for number, box in enumerate(boxes):
-        index = _index(point.ndim, axes, box)
+    for number in range(len(windows)):
+        index = windows.index(number, point.ndim)
         total[index] += falls[:, number].view(-1, *[1] * (point.ndim - 1))
         covers[index] += 1
     return (total / covers).to(point.dtype).expand(point.shape).clone()
