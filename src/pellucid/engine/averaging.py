@@ -28,6 +28,14 @@ class Running:
         self._squares += squared
         return squared
 
+    def extend(self, samples: Tensor) -> None:
+        """Count several samples at once, along their first axis (chan1983algorithms)."""
+        number, mean = len(samples), samples.double().mean(0)
+        apart, total = mean - self.mean, self.count + len(samples)
+        self._squares += (samples.double() - mean).square_().sum(0) + apart.square() * (self.count * number / total)
+        self.mean += apart * (number / total)
+        self.count = total
+
     @property
     def variance(self) -> Tensor:
         """The variance without bias, from two samples on."""

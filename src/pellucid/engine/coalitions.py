@@ -1,6 +1,7 @@
 """Coalitions: what the explained quantity of one example is with only some of its features shown."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from pellucid.core.spec import Modality
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine import sampling
 from pellucid.engine.batching import evaluate
-from pellucid.engine.perturb import Baseline, Grouping, baseline_value, blended, grouping
+from pellucid.engine.perturb import Baseline, Grouping, baseline_value, blended, faded, grouping
 from pellucid.engine.targets import Target
 
 
@@ -68,6 +69,24 @@ class Game:
 
     def _points(self, masks: Tensor) -> Tensor:
         return blended(self._point, self._hidden, self._segments, masks)
+
+
+def fading(
+    subject: Subject, inputs: Inputs, target: Target, features: Features, hidden: Tensor, row: int = 0, what: str = ""
+) -> Callable[[Tensor], Tensor]:
+    """What gives one example's explained quantity with each feature faded in by its degree, as a :class:`Game` does for
+    features that are shown or hidden: ``[n]``, float64, for ``[n, features]`` degrees of 0 … 1."""
+    point, empty, segments = inputs.value[row], hidden[row], features.segments[row]
+    if not point.is_floating_point():
+        raise NotAnswerable(
+            f"{subject.name} reads whole numbers, which cannot fade; ask a method that hides or replaces: rise, lime"
+        )
+
+    def ask(degrees: Tensor) -> Tensor:
+        rows = torch.full((len(degrees),), row)
+        return evaluate(subject, inputs, target, rows, lambda part: faded(point, empty, segments, degrees[part]), what)
+
+    return ask
 
 
 def players(subject: Subject, inputs: Inputs, wanted: Grouping, number: int | None = None) -> Features:

@@ -89,6 +89,16 @@ def blended(point: Tensor, baseline: Tensor, segments: Tensor, keep: Tensor) -> 
     return torch.where(mask, point, baseline)
 
 
+def faded(point: Tensor, baseline: Tensor, segments: Tensor, degrees: Tensor) -> Tensor:
+    """One example's point with each feature faded in by its degree in a row of ``degrees`` (``[n, features]``, 0 … 1).
+
+    At 0 it is as in ``baseline``, at 1 as it is; elements of no feature stay. Otherwise like :func:`blended`.
+    """
+    shown = torch.cat([degrees, degrees.new_ones(len(degrees), 1)], 1)
+    index = torch.where(segments < 0, degrees.shape[1], segments)
+    return torch.lerp(baseline, point, shown[:, index.reshape(-1)].view(len(degrees), *segments.shape).to(point.dtype))
+
+
 def _compact(segments: Tensor) -> Tensor:
     numbers = segments[segments >= 0].unique()
     if not len(numbers):
