@@ -28,6 +28,7 @@ _NAMES = {
     "Fit": "pellucid.core.query",
     "Result": "pellucid.core.result",
     "Attribution": "pellucid.results.attribution",
+    "Change": "pellucid.results.change",
     "ClassResponse": "pellucid.results.class_response",
     "Evaluation": "pellucid.results.evaluation",
     "Report": "pellucid.results.report",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from pellucid.engine.batching import byte_budget, deterministic
     from pellucid.reports.explaining import explain
     from pellucid.results.attribution import Attribution
+    from pellucid.results.change import Change
     from pellucid.results.class_response import ClassResponse
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.report import Report

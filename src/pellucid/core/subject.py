@@ -129,6 +129,32 @@ class Run:
     activations: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Domain:
+    """What elements of the point mean in units a person knows, ``point × factor + offset``, and which values they can take.
+
+    ``factor`` and ``offset`` broadcast to one example's point, and so does ``integers``, True where only whole numbers (in
+    those units) occur. ``choices`` are the columns, numbered, of which exactly one is 1 and the others are 0, by name.
+    A task that knows this has a method ``domain()``.
+    """
+
+    factor: Tensor
+    offset: Tensor
+    integers: Tensor | None = None
+    choices: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change to one raw input: what it does in words, and a function that makes the changed input.
+
+    The function leaves its argument as it is; where it finds nothing to change, it returns it.
+    """
+
+    said: str
+    apply: Callable[[Any], Any]
+
+
 class Task(Protocol):
     """What a model is for: how raw input becomes tensors, and what inputs, outputs and features mean."""
 
@@ -156,6 +182,16 @@ class Task(Protocol):
 
     def features(self, inputs: Inputs, grouping: str, number: int | None = None) -> Features:
         """A grouping of the elements of the point; ``number`` is how many features are wanted where that is free."""
+
+    def edits(self, raw: Any, script: str) -> tuple[Edit, ...]:
+        """The edits that a script asks for, in its order, such as ``"age = 35; hours += 5"``.
+
+        ``raw`` is one example as its origin holds it, or its point where it has no other form. Raises ``UsageError`` with
+        the nearest names where the script cannot be read, or asks for what ``raw`` does not have.
+        """
+
+    def changes(self, raw: Any, other: Any) -> tuple[Edit, ...]:
+        """The edits that together make ``other``, a raw input too, of ``raw``; none where they are the same."""
 
     def describe(self) -> dict[str, Any]:
         """Everything that changes the preparation or the meaning of outputs: part of the subject's fingerprint."""

@@ -126,6 +126,23 @@ def again(query: Decision, inputs: Inputs, target: Target) -> Decision:
     return dataclasses.replace(query, inputs=inputs, target=None if isinstance(query.of, Unit) else target)
 
 
+def at_position(scores: Tensor, target: Target) -> Tensor:
+    """The scores ``[batch, outputs]`` at the position that was asked about, where outputs have positions."""
+    if target.index is None:
+        return scores
+    return scores[(torch.arange(len(scores)), *target.index[:, :-1].unbind(1))]
+
+
+def probabilities(output: OutputKind, scores: Tensor) -> Tensor | None:
+    """What scores ``[batch, outputs]`` say as probabilities; None where they are values."""
+    match output:
+        case "logits":
+            return scores.sigmoid() if scores.shape[-1] == 1 else scores.softmax(-1)
+        case "probabilities":
+            return scores
+    return None
+
+
 def class_index(word: str, labels: Sequence[str]) -> int:
     """The index of a class named in full, by one of its comma-separated names, or by its number as text.
 

@@ -1,10 +1,11 @@
 """Results: data only, one class per kind. Importing this knows every kind, so that files of any kind can be read."""
 
 from pellucid.results.attribution import Attribution
+from pellucid.results.change import Change
 from pellucid.results.class_response import ClassResponse
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.report import Report
 from pellucid.results.route import Route
 from pellucid.results.unit_report import UnitReport
 
-__all__ = ["Attribution", "ClassResponse", "Evaluation", "Report", "Route", "UnitReport"]
+__all__ = ["Attribution", "Change", "ClassResponse", "Evaluation", "Report", "Route", "UnitReport"]

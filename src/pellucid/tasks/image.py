@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pellucid.core.errors import BadInput, UsageError
 from pellucid.core.spec import Modality
-from pellucid.core.subject import Features, Inputs, Origin, OutputKind
+from pellucid.core.subject import Domain, Edit, Features, Inputs, Origin, OutputKind
+from pellucid.tasks.picture_edits import picture_changes, picture_edits
 from pellucid.tasks.pictures import open_picture
 from pellucid.tasks.tensor import as_tensor, batched, elements, elementwise_baseline
 
@@ -78,6 +79,11 @@ class Image:
         mean, deviation = self._statistics(inputs.value)
         return (0 - mean) / deviation, (1 - mean) / deviation
 
+    def domain(self) -> Domain:
+        """Shares of full light."""
+        factor, offset = (torch.tensor(values).view(-1, 1, 1) for values in (self.deviation, self.mean))
+        return Domain(factor, offset)
+
     def baselines(self) -> tuple[str, ...]:
         return ("mean", "zero", "blur", "uniform", "black", "white")
 
@@ -119,6 +125,12 @@ class Image:
             case _:
                 return elements(inputs)
         return Features(kind, segments)
+
+    def edits(self, raw: Any, script: str) -> tuple[Edit, ...]:
+        return picture_edits(raw, script)
+
+    def changes(self, raw: Any, other: Any) -> tuple[Edit, ...]:
+        return picture_changes(raw, self.prepare(other).origins[0].raw)
 
     def describe(self) -> dict[str, Any]:
         return {

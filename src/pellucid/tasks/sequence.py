@@ -9,8 +9,10 @@ from torch import Tensor
 
 from pellucid.core.errors import BadInput, UsageError
 from pellucid.core.spec import Modality
-from pellucid.core.subject import Features, Inputs, Origin, OutputKind
+from pellucid.core.subject import Edit, Features, Inputs, Origin, OutputKind
+from pellucid.tasks.array_edits import array_changes, array_edits, character_edits
 from pellucid.tasks.tensor import as_tensor, batched, elements, elementwise_baseline
+from pellucid.tasks.text_edits import text_changes
 
 
 class Sequence:
@@ -99,6 +101,17 @@ class Sequence:
         labels = tuple(tuple(text) for text in texts) if len(texts) == batch else None
         spans = None if labels is None else tuple(tuple((i, i + 1) for i in range(len(text))) for text in texts)
         return Features("position", segments[:, :, None], labels, spans)
+
+    def edits(self, raw: Any, script: str) -> tuple[Edit, ...]:
+        """``4 = x`` in texts, ``2:5, pulse = 0`` in channels over time: places are counted from 0."""
+        if isinstance(raw, str):
+            return character_edits(raw, script, self.vocabulary or ())
+        return array_edits(as_tensor(raw, "sequence"), script, self.channels or ())
+
+    def changes(self, raw: Any, other: Any) -> tuple[Edit, ...]:
+        if isinstance(raw, str):
+            return text_changes(raw, str(other), r"(?s).")
+        return array_changes(as_tensor(raw, "sequence"), as_tensor(other, "sequence"))
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pellucid.core.errors import BadInput, UsageError, nearest
 from pellucid.core.spec import Modality
-from pellucid.core.subject import Features, Inputs, Origin, OutputKind
+from pellucid.core.subject import Domain, Edit, Features, Inputs, Origin, OutputKind
+from pellucid.tasks.editing import Assignment, assignment, statements
 from pellucid.tasks.tensor import as_tensor, elementwise_baseline
 
 
@@ -17,7 +18,8 @@ class Tabular:
 
     ``reference`` ``[rows, columns]``, in the columns' own units, is a sample of training rows: surrogate methods draw
     from it. A raw row is a mapping from column to value, a sequence of values, or one line of comma-separated values.
-    Points are ``[batch, columns]``.
+    Points are ``[batch, columns]``. ``integers`` are columns of whole numbers; ``choices`` name groups of columns of which
+    one is 1 and the others are 0: ``{"colour": ("colour red", "colour green")}``.
     """
 
     modality = Modality.TABULAR
@@ -30,8 +32,12 @@ class Tabular:
         deviations: Sequence[float] | Tensor | None = None,
         reference: Tensor | None = None,
         output: OutputKind = "logits",
+        integers: Sequence[str] = (),
+        choices: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.columns, self.output = tuple(columns), output
+        self.integers = tuple(integers)
+        self.choices = {name: tuple(group) for name, group in (choices or {}).items()}
         self.labels = None if labels is None else tuple(labels)
         self.means = torch.zeros(len(columns)) if means is None else torch.as_tensor(means, dtype=torch.float32)
         ones = torch.ones(len(columns))
@@ -40,6 +46,9 @@ class Tabular:
             raise UsageError(f"tasks.Tabular: {len(columns)} columns need as many means and deviations")
         if bool((self.deviations <= 0).any()):
             raise UsageError("tasks.Tabular: deviations must be above 0; drop constant columns")
+        for name in (*self.integers, *(column for group in self.choices.values() for column in group)):
+            if name not in self.columns:
+                raise UsageError(f"tasks.Tabular: there is no column {name!r}; {nearest(name, self.columns)}")
         self.reference = None if reference is None else (reference - self.means) / self.deviations
 
     def prepare(self, raw: Any) -> Inputs:
@@ -66,6 +75,12 @@ class Tabular:
             return None
         return self.reference.amin(0, keepdim=True), self.reference.amax(0, keepdim=True)
 
+    def domain(self) -> Domain:
+        """The columns' own units, and which of them are whole numbers or choices."""
+        whole = torch.tensor([name in self.integers for name in self.columns])
+        numbers = {name: tuple(map(self.columns.index, group)) for name, group in self.choices.items()}
+        return Domain(self.deviations, self.means, whole, numbers)
+
     def baselines(self) -> tuple[str, ...]:
         return ("mean", "zero", "uniform")
 
@@ -83,6 +98,23 @@ class Tabular:
         segments = torch.arange(len(self.columns)).expand(len(inputs), -1)
         return Features("column", segments, (self.columns,) * len(inputs))
 
+    def edits(self, raw: Any, script: str) -> tuple[Edit, ...]:
+        """``age = 35, hours += 5, colour = red``: columns by name or number, choices by name; ``-=`` and ``*=`` too."""
+        row, found = dict(raw), []
+        for statement in statements(script, ";,\n"):
+            told = assignment(statement, f"{self.columns[0]} = {row[self.columns[0]]:g}")
+            chosen = told.place in self.choices
+            edit = self._chosen(told) if chosen else _assigned(row, self._column(told.place), told)
+            row = edit.apply(row)
+            found.append(edit)
+        return tuple(found)
+
+    def changes(self, raw: Any, other: Any) -> tuple[Edit, ...]:
+        new = self.prepare(other).origins[0].raw
+        return tuple(
+            _assigned(raw, name, Assignment(name, "=", repr(new[name]))) for name in raw if raw[name] != new[name]
+        )
+
     def describe(self) -> dict[str, Any]:
         return {
             "modality": self.modality.value,
@@ -90,9 +122,29 @@ class Tabular:
             "means": self.means,
             "deviations": self.deviations,
             "reference": self.reference,
+            **({"integers": self.integers} if self.integers else {}),
+            **({"choices": self.choices} if self.choices else {}),
             "labels": self.labels,
             "output": self.output,
         }
+
+    def _chosen(self, told: Assignment) -> Edit:
+        group = self.choices[told.place]
+        names = {name.removeprefix(told.place).strip(" =_:"): name for name in group} | {name: name for name in group}
+        if told.sign != "=" or told.value not in names:
+            raise UsageError(f"{told.place} is not {told.value!r}; {nearest(told.value, names)}")
+        row = {name: float(name == names[told.value]) for name in group}
+        return Edit(f"{told.place} to {told.value}", lambda raw: {**raw, **row})
+
+    def _column(self, word: str) -> str:
+        if word in self.columns:
+            return word
+        alike = [name for name in self.columns if name.casefold() == word.casefold()]
+        if len(alike) == 1:
+            return alike[0]
+        if word.isdigit() and int(word) < len(self.columns):
+            return self.columns[int(word)]
+        raise UsageError(f"there is no column {word!r}; {nearest(word, self.columns)}")
 
     def _values(self, row: Any) -> list[float]:
         if isinstance(row, str):
@@ -118,6 +170,11 @@ class Tabular:
             if values[-1] != values[-1] or abs(values[-1]) == float("inf"):
                 raise BadInput(f"column {name!r} holds {cell!r}; fill it in")
         return values
+
+
+def _assigned(row: Mapping[str, float], name: str, told: Assignment) -> Edit:
+    new = told.number(row[name])
+    return Edit(f"{name} from {row[name]:.6g} to {new:.6g}", lambda raw: {**raw, name: told.number(raw[name])})
 
 
 def _is_row(value: Any) -> bool:

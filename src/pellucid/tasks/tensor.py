@@ -10,7 +10,8 @@ from torch import Tensor
 from pellucid.core.errors import BadInput, UsageError, nearest
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Modality
-from pellucid.core.subject import Features, Inputs, Origin, OutputKind
+from pellucid.core.subject import Edit, Features, Inputs, Origin, OutputKind
+from pellucid.tasks.array_edits import array_changes, array_edits
 
 
 class TensorTask:
@@ -61,6 +62,12 @@ class TensorTask:
 
     def features(self, inputs: Inputs, grouping: str, number: int | None = None) -> Features:
         return elements(inputs)
+
+    def edits(self, raw: Any, script: str) -> tuple[Edit, ...]:
+        return array_edits(raw, script)
+
+    def changes(self, raw: Any, other: Any) -> tuple[Edit, ...]:
+        return array_changes(raw, self.prepare(other).value[0].to(raw))
 
     def describe(self) -> dict[str, Any]:
         return {"modality": self.modality.value, "labels": self.labels, "output": self.output, "shape": self.shape}

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from pellucid.core.errors import BadInput
 from pellucid.core.spec import Modality
-from pellucid.core.subject import Features, Inputs, Origin, OutputKind
+from pellucid.core.subject import Edit, Features, Inputs, Origin, OutputKind
 from pellucid.tasks.tensor import as_tensor, batched, elementwise_baseline
+from pellucid.tasks.text_edits import text_changes, text_edits
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 
@@ -107,6 +108,12 @@ class Text:
             tuple(tuple(spans) for _, spans in grouped),
         )
 
+    def edits(self, raw: Any, script: str) -> tuple[Edit, ...]:
+        return text_edits(_written(raw), script)
+
+    def changes(self, raw: Any, other: Any) -> tuple[Edit, ...]:
+        return text_changes(_written(raw), _written(other))
+
     def describe(self) -> dict[str, Any]:
         return {
             "modality": self.modality.value,
@@ -133,6 +140,12 @@ class Text:
         used = sorted(set(numbers) - {-1})
         compact = {number: index for index, number in enumerate(used)} | {-1: -1}
         return [compact[number] for number in numbers], [words[number] for number in used]
+
+
+def _written(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise BadInput("only a text can be edited, not embeddings; give the text itself")
+    return raw
 
 
 def _spans(origin: Origin) -> tuple[tuple[int, int], ...]:
