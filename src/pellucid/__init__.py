@@ -32,6 +32,7 @@ _NAMES = {
     "ClassResponse": "pellucid.results.class_response",
     "Evaluation": "pellucid.results.evaluation",
     "Report": "pellucid.results.report",
+    "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
     "UnitReport": "pellucid.results.unit_report",
     "Subject": "pellucid.core.subject",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from pellucid.results.class_response import ClassResponse
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.report import Report
+    from pellucid.results.response import Response
     from pellucid.results.route import Route
     from pellucid.results.unit_report import UnitReport
     from pellucid.subjects.loading import load

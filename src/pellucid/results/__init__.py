@@ -5,7 +5,19 @@ from pellucid.results.change import Change
 from pellucid.results.class_response import ClassResponse
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.report import Report
+from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
 from pellucid.results.unit_report import UnitReport
 
-__all__ = ["Attribution", "Change", "ClassResponse", "Evaluation", "Report", "Route", "UnitReport"]
+__all__ = [
+    "Attribution",
+    "Change",
+    "ClassResponse",
+    "Curve",
+    "Evaluation",
+    "Report",
+    "Response",
+    "Route",
+    "Surface",
+    "UnitReport",
+]

@@ -164,7 +164,7 @@ class Sobol:
 
     def _replicate(self, features: int, source: Generator, ask: Ask) -> _Replicate:
         seed = int(torch.randint(2**31, (), generator=source))
-        points = torch.from_numpy(qmc.Sobol(2 * features, scramble=True, rng=seed).random(self.design))
+        points = torch.from_numpy(qmc.Sobol(2 * features, scramble=True, seed=seed).random(self.design))
         one, other = points.split(features, 1)
         # Of each feature: the first points, with this feature as it is in the others.
         mixed = torch.where(torch.eye(features, dtype=torch.bool)[:, None], other, one).flatten(0, 1)
