@@ -145,6 +145,15 @@ def _convolution(setting: Setting) -> Step | None:
     return _slide(setting, sliding, 0.0, instead={4: [0] * (len(shape) - 2)})
 
 
+def _fused_convolution(setting: Setting) -> Step | None:
+    """A convolution and the activation after it, which sees each place of its result alone."""
+    _, weight, _, padding, stride, dilation, *_ = setting.operation.args
+    shape = setting.shapes[weight] if isinstance(weight, Slot) else tuple(weight.shape)
+    axes = len(setting.boxes[setting.source].map)
+    sliding = Sliding(*(_per_axis(value, axes) for value in (shape[-axes:], stride, padding, dilation)))
+    return _slide(setting, sliding, 0.0, instead={3: [0] * axes})
+
+
 def _max_pool(setting: Setting) -> Step | None:
     axes = len(setting.boxes[setting.source].map)
     kernel, stride = setting.argument(1, "kernel_size"), setting.argument(2, "stride", ())
@@ -246,6 +255,7 @@ _RULES: dict[str, Rule] = {
     "aten.slice": _along_channels(1, "dim"),
     **dict.fromkeys(("aten.native_batch_norm", "aten._native_batch_norm_legit_no_training"), _batch_norm),
     "aten.convolution": _convolution,
+    "mkldnn._convolution_pointwise": _fused_convolution,
     "aten.max_pool2d_with_indices": _max_pool,
     "aten.avg_pool2d": _average_pool,
     "aten.constant_pad_nd": _constant_pad,

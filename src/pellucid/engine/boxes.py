@@ -26,6 +26,10 @@ class Boxes:
         """The boxes of some of the windows."""
         return Boxes(self.origins[index], self.size, self.map)
 
+    def equal(self, other: "Boxes") -> bool:
+        """Whether these are the same boxes."""
+        return (self.size, self.map) == (other.size, other.map) and torch.equal(self.origins, other.origins)
+
     @property
     def share(self) -> float:
         """How much of the map a box covers."""
@@ -81,13 +85,8 @@ class Sliding:
         return Boxes(outputs.origins * torch.tensor(self.stride), tuple(size.tolist()), padded)
 
 
-def cut(plain: Tensor, to: Boxes, values: Tensor | None = None, at: Boxes | None = None) -> Tensor:
-    """What lies in the boxes ``to``, ``[windows, *size, channels]``: ``values`` in the boxes ``at``, else ``plain``.
-
-    ``plain`` ``[*map, channels]`` is contiguous and all windows share it.
-    """
-    if values is not None and at is not None and at.size == to.size and torch.equal(at.origins, to.origins):
-        return values
+def cut(plain: Tensor, to: Boxes) -> Tensor:
+    """What lies in the boxes on a map ``[*map, channels]`` that all windows share: ``[windows, *size, channels]``."""
     strides = [math.prod(to.map[axis + 1 :]) for axis in range(len(to.map))]
     inside = torch.zeros(1, dtype=torch.long)
     for size, stride in zip(to.size, strides, strict=True):
@@ -95,24 +94,22 @@ def cut(plain: Tensor, to: Boxes, values: Tensor | None = None, at: Boxes | None
     starts = (to.origins * torch.tensor(strides)).sum(1)
     channels = plain.shape[-1]
     found = plain.view(-1, channels).index_select(0, (starts[:, None] + inside).view(-1))
-    found = found.view(len(to), *to.size, channels)
-    if values is not None and at is not None:
-        _put(found, values, at.origins - to.origins)
-    return found
+    return found.view(len(to), *to.size, channels)
 
 
-def _put(into: Tensor, values: Tensor, offsets: Tensor) -> None:
-    """Write each window's values at its offset, and drop what lies outside; windows of one offset go together."""
-    for offset, windows in _alike(offsets):
+def put(values: Tensor, at: Boxes, into: Tensor, to: Boxes) -> Tensor:
+    """``into``, which lies in the boxes ``to``, with each window's ``values`` where the boxes ``at`` overlap them.
+
+    Windows of one offset go together: most of them.
+    """
+    for offset, windows in _alike(at.origins - to.origins):
         target, source = [windows], [windows]
-        for start, have, room in zip(offset, values.shape[1:-1], into.shape[1:-1], strict=True):
-            low, high = max(start, 0), min(start + have, room)
-            if low >= high:
-                break
+        for start, have, room in zip(offset, at.size, to.size, strict=True):
+            low, high = max(start, 0), max(min(start + have, room), max(start, 0))
             target.append(slice(low, high))
             source.append(slice(low - start, high - start))
-        else:
-            into[tuple(target)] = values[tuple(source)]
+        into[tuple(target)] = values[tuple(source)]
+    return into
 
 
 def _alike(offsets: Tensor) -> Iterator[tuple[tuple[int, ...], slice | Tensor]]:

@@ -52,8 +52,8 @@ class Operation:
 
     @property
     def inputs(self) -> list[Slot]:
-        """The tensors of the pass that it reads."""
-        return [leaf for leaf in _leaves((self.args, self.kwargs)) if isinstance(leaf, Slot)]
+        """The tensors of the pass that it reads, each once."""
+        return list(dict.fromkeys(leaf for leaf in _leaves((self.args, self.kwargs)) if isinstance(leaf, Slot)))
 
     @property
     def counts_rows(self) -> bool:
@@ -78,12 +78,14 @@ class Operation:
 class Program:
     """The operations that lead from ``inputs`` (slots by name) to ``output``, in order.
 
+    ``conditions`` are the truths that were looked at on the way: with others the pass may have gone elsewhere.
     ``shapes`` are those of one row, by slot; ``batched`` are the slots whose first axis is the number of rows.
     """
 
     operations: tuple[Operation, ...]
     inputs: Mapping[str, Slot]
     output: Slot
+    conditions: Mapping[Slot, bool]
     shapes: Mapping[Slot, tuple[int, ...]]
     batched: frozenset[Slot]
 
@@ -107,6 +109,7 @@ class Recorder(TorchDispatchMode):
     def __init__(self, inputs: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.operations: list[Operation] = []
+        self.looked_at: dict[Slot, Any] = {}
         self.shapes: dict[Slot, tuple[int, ...]] = {}
         self._slots, self._stale = WeakIdKeyDictionary(), WeakIdKeyDictionary()
         self.inputs = {name: self._new(tensor) for name, tensor in inputs.items()}
@@ -118,6 +121,8 @@ class Recorder(TorchDispatchMode):
         writes = any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
         outputs = tuple(self._new(tensor, writes) if isinstance(tensor, Tensor) else None for tensor in results(result))
         self.operations.append(Operation(func, tuple(recorded_args), recorded_kwargs, outputs))
+        if func is torch.ops.aten._local_scalar_dense.default and isinstance(recorded_args[0], Slot):
+            self.looked_at[recorded_args[0]] = result
         return result
 
     def slot(self, tensor: Tensor) -> Slot | None:
@@ -148,7 +153,7 @@ def program(one: Recorder, several: Recorder, outputs: tuple[Tensor, Tensor], ro
     first, second = _live(one, outputs[0]), _live(several, outputs[1])
     if len(first) != len(second):
         raise Unrepeatable("the operations depend on the number of rows or on their content")
-    same: dict[Slot, Slot] = {one.inputs[name]: several.inputs[name] for name in one.inputs}
+    same = {one.inputs[name]: several.inputs[name] for name in one.inputs}
     operations = []
     for here, there in zip(first, second, strict=True):
         operations.append(_aligned(here, there, same, rows))
@@ -157,22 +162,29 @@ def program(one: Recorder, several: Recorder, outputs: tuple[Tensor, Tensor], ro
                 raise Unrepeatable("what is read depends on the number of rows")
             if slot is not None and other is not None:
                 same[slot] = other
+    conditions = {slot: value for slot, value in one.looked_at.items() if slot in same}
+    if {same[slot]: value for slot, value in conditions.items()} != several.looked_at:
+        raise Unrepeatable("decisions depend on the rows")
     batched = frozenset(
         slot
         for slot, other in same.items()
-        if (1, *one.shapes[slot][1:]) == one.shapes[slot] and (rows, *one.shapes[slot][1:]) == several.shapes[other]
+        if one.shapes[slot][:1] == (1,) and several.shapes[other] == (rows, *one.shapes[slot][1:])
     )
-    output = one.slot(outputs[0])
-    assert output is not None
-    return Program(tuple(operations), one.inputs, output, one.shapes, batched)
+    return Program(tuple(operations), one.inputs, _slot(one, outputs[0]), conditions, one.shapes, batched)
+
+
+def _slot(recorder: Recorder, tensor: Tensor) -> Slot:
+    slot = recorder.slot(tensor)
+    if slot is None:
+        raise Unrepeatable("the scores are not computed by operations of torch")
+    return slot
 
 
 def _live(recorder: Recorder, output: Tensor) -> list[Operation]:
-    """The operations that the output needs, out of place; what they return and nobody reads has no slot."""
-    last = recorder.slot(output)
-    if last is None:
-        raise Unrepeatable("the scores are not computed by operations of torch")
-    needed, kept = {last}, []
+    """The operations that the output and the decisions need, out of place; what nobody reads has no slot."""
+    if not all(isinstance(value, bool) for value in recorder.looked_at.values()):
+        raise Unrepeatable("a number is taken out of a tensor")
+    needed, kept = {_slot(recorder, output), *recorder.looked_at}, []
     for operation in reversed(recorder.operations):
         if not needed.intersection(slot for slot in operation.outputs if slot is not None):
             continue

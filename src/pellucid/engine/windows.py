@@ -60,20 +60,27 @@ def with_windows(
 
     The second number is the share of the multiply-adds of whole passes that was spent.
     """
-    one, rows = inputs.rows(slice(row, row + 1)), torch.full((len(windows),), row)
+    one, numbers = inputs.rows(slice(row, row + 1)), torch.arange(len(windows))
+
+    def whole(chosen: Tensor, what: str = "") -> Tensor:
+        rows = torch.zeros(len(chosen), dtype=torch.long)
+        points = lambda part: windows.covered(one.value, cover, chosen[part].tolist())  # noqa: E731
+        return evaluate(subject, one, question, rows, points, what)
+
+    question = target.rows(slice(row, row + 1))
     network = None if target.capture else _incremental(subject, one, cover, windows)
     if network is None:
-        whole = lambda part: windows.covered(one.value, cover, range(len(windows))[part])  # noqa: E731
-        return evaluate(subject, inputs, target, rows, whole, what), 1.0
-
+        return whole(numbers, what), 1.0
     size = examples_within_budget(*network.bytes_per_window)
     size = math.ceil(len(windows) / math.ceil(len(windows) / size))  # batches of one size: kernels are made per shape
 
     def work(part: slice) -> Tensor:
-        numbers = torch.arange(len(windows))[part]
-        meter.count(forward=len(numbers))
-        scores = network.scores(filled(numbers, size))[: len(numbers)]
-        return target.rows(rows[part])(Run(scores)).double()
+        chosen = numbers[part]
+        scores = network.scores(filled(chosen, size))
+        if scores is None:
+            return whole(chosen)
+        meter.count(forward=len(chosen))
+        return question.rows(torch.zeros(len(chosen), dtype=torch.long))(Run(scores[: len(chosen)])).double()
 
     return in_batches(len(windows), size, work, what), network.share
 
@@ -86,13 +93,13 @@ class _Covered(Incremental):
         ends = (windows.starts + torch.tensor(windows.size)).minimum(torch.tensor(onto))
         boxes = covering(windows.starts, ends, onto)
         super().__init__(passes, one.point, one.tensors, boxes)
-        self._boxes_of_point, self._starts, self._ends = boxes, windows.starts, ends
+        self._starts, self._ends = windows.starts, ends
         self._cover = cover[0].movedim(0, -1).contiguous()
 
-    def scores(self, numbers: Tensor) -> Tensor:
-        """``[n, outputs]``."""
-        boxes = self._boxes_of_point.rows(numbers)
-        contents, plain = cut(self._cover, boxes), cut(self.map(self._point), boxes)
+    def scores(self, numbers: Tensor) -> Tensor | None:
+        """``[n, outputs]``; None where only a whole pass can tell."""
+        boxes = self.boxes[self.point].rows(numbers)
+        contents, plain = cut(self._cover, boxes), cut(self.map(self.point), boxes)
         for axis, size in enumerate(boxes.size, 1):
             at = boxes.origins[:, axis - 1 : axis] + torch.arange(size)
             inside = (at >= self._starts[numbers, axis - 1, None]) & (at < self._ends[numbers, axis - 1, None])
@@ -116,6 +123,7 @@ def _incremental(subject: Subject, one: Inputs, cover: Tensor, windows: Windows)
             expected = subject.run(several).scores
         passes = program(alone, together, (plain, expected), len(numbers))
         network = _Covered(passes, one, cover, windows)
+        meter.count(forward=1)
         if network.share > _LARGEST_SHARE:
             return None
         found = network.scores(torch.tensor(numbers))
@@ -123,6 +131,8 @@ def _incremental(subject: Subject, one: Inputs, cover: Tensor, windows: Windows)
         if out_of_memory(error):
             raise
         return None
-    largest = float(expected.abs().max())
-    same = found.shape == expected.shape and float((found - expected).abs().max()) <= tolerance * largest
-    return network if same else None
+    if found is None or found.shape != expected.shape:
+        return None
+    meter.count(forward=len(numbers))
+    apart = float((found - expected).abs().max())
+    return network if apart <= tolerance * float(expected.abs().max()) else None
