@@ -30,10 +30,12 @@ _NAMES = {
     "Attribution": "pellucid.results.attribution",
     "Change": "pellucid.results.change",
     "ClassResponse": "pellucid.results.class_response",
+    "Counterfactuals": "pellucid.results.counterfactual",
     "Evaluation": "pellucid.results.evaluation",
     "Report": "pellucid.results.report",
     "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
+    "Simulation": "pellucid.results.simulation",
     "UnitReport": "pellucid.results.unit_report",
     "Subject": "pellucid.core.subject",
     "Inputs": "pellucid.core.subject",
@@ -82,10 +84,12 @@ if TYPE_CHECKING:
     from pellucid.results.attribution import Attribution
     from pellucid.results.change import Change
     from pellucid.results.class_response import ClassResponse
+    from pellucid.results.counterfactual import Counterfactuals
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.report import Report
     from pellucid.results.response import Response
     from pellucid.results.route import Route
+    from pellucid.results.simulation import Simulation
     from pellucid.results.unit_report import UnitReport
     from pellucid.subjects.loading import load
     from pellucid.subjects.wrapping import wrap

@@ -3,21 +3,26 @@
 from pellucid.results.attribution import Attribution
 from pellucid.results.change import Change
 from pellucid.results.class_response import ClassResponse
+from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
+from pellucid.results.simulation import Simulation
 from pellucid.results.unit_report import UnitReport
 
 __all__ = [
     "Attribution",
     "Change",
     "ClassResponse",
+    "Counterfactuals",
     "Curve",
     "Evaluation",
+    "RegionSwaps",
     "Report",
     "Response",
     "Route",
+    "Simulation",
     "Surface",
     "UnitReport",
 ]

@@ -1,0 +1,1 @@
+"""What would have to be different for the decision to be another one."""
