@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -16,12 +16,13 @@ from torch import Tensor
 from pellucid.core.content import digest
 from pellucid.core.errors import BadInput, UsageError
 from pellucid.core.method import method
-from pellucid.core.query import Decision, Judgement
+from pellucid.core.query import Judgement
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import readable_features
 from pellucid.engine.batching import evaluate
+from pellucid.engine.judging import check_fit, names, same_decision
 from pellucid.engine.perturb import baseline_value, blended
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
@@ -113,7 +114,7 @@ class RegionPerturbation:
         )
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
-        answers, decision = _same_decision(query.results)
+        answers, decision = same_decision(query.results)
         inputs = subject.prepare(decision.inputs)
         if len(inputs) == 1 and self.draws == 1 and self._is_random(subject, inputs):
             raise UsageError(
@@ -121,7 +122,7 @@ class RegionPerturbation:
             )
         target = resolve(subject, inputs, decision)
         for answer in answers:
-            _check_fit(subject, inputs, target, answer)
+            check_fit(subject, inputs, target, answer)
         regions = _regions(subject, inputs, answers, self.region)
         controls = [name for name in _CONTROLS if name != "edge" or subject.task.modality is Modality.IMAGE]
         seeds = [int(digest((self.seed, query.seed, draw))[:12], 16) for draw in range(self.draws)]
@@ -133,7 +134,7 @@ class RegionPerturbation:
             plan = self._plan(orders, example, region, controls, seeds)
             covers = torch.cat([baseline_value(subject, example, self._replacement(subject), seed) for seed in seeds])
             curves.append(_curves(subject, example, target.rows(part), region.segments[0], plan, covers))
-        return self._evaluation(subject, curves, _names(answers), controls, regions)
+        return self._evaluation(subject, curves, names(answers), controls, regions)
 
     def _plan(
         self, orders: list[Tensor], example: Inputs, region: Features, controls: Sequence[str], seeds: Sequence[int]
@@ -213,62 +214,6 @@ class RegionPerturbation:
             f"score over the steps (AOPC). {over} At most {passes + _PLAIN} forward passes per "
             f"example{'' if paper else '; the paper used squares of 9 × 9, 100 steps and 10 draws of uniform noise'}."
         )
-
-
-def _same_decision(results: Sequence[Attribution]) -> tuple[list[Attribution], Decision]:
-    answers: list[Attribution] = list(results) if isinstance(results, list | tuple) else [results]  # type: ignore[list-item]
-    if not answers:
-        raise UsageError("there is nothing to judge; name at least one result")
-    for answer in answers:
-        if not isinstance(answer, Attribution):
-            raise UsageError(f"it judges attributions, not a {type(answer).__name__}")
-        if not isinstance(answer.query, Decision):
-            raise BadInput("a result does not know its decision any more; give it back: result.asked(decision)")
-        if answer.at != "input":
-            raise UsageError(f"it judges maps of the input, and one result lies at {answer.at!r}; ask at the input")
-    first = answers[0].query
-    assert isinstance(first, Decision)
-    if len({digest(answer.query) for answer in answers}) > 1:
-        raise UsageError("the results answer different decisions; ask every method the same, or judge them apart")
-    return answers, first
-
-
-def _check_fit(subject: Subject, inputs: Inputs, target: Target, answer: Attribution) -> None:
-    if answer.scores.shape != inputs.value.shape:
-        shapes = f"{tuple(answer.scores.shape)}, its inputs {tuple(inputs.value.shape)}"
-        raise BadInput(f"a result's scores have shape {shapes}; it answers another decision")
-    if not bool(answer.scores.isfinite().all()):
-        raise BadInput("a result holds NaN or infinite scores, which have no order; ask its method again")
-    for name, found, asked in (("target", answer.target, target.index), ("foil", answer.foil, target.foil)):
-        wanted = target.public(asked)
-        if found is not None and (wanted is None or not torch.equal(found, wanted)):
-            raise BadInput(f"a result has another {name} than the decision it was given; ask its method again")
-    if answer.provenance is not None and answer.provenance.subject_fingerprint != subject.fingerprint:
-        raise BadInput(
-            f"a result explains {answer.provenance.subject} as it was when it was asked, not this {subject.name}; "
-            "ask its method again"
-        )
-
-
-def _names(answers: Sequence[Attribution]) -> list[str]:
-    """The methods' ids; methods that occur twice with the fields in which they differ, or else numbered."""
-    told = [answer.provenance for answer in answers]
-    ids = [provenance.method if provenance else "answer" for provenance in told]
-    fields = [dict(provenance.fields) if provenance else {} for provenance in told]
-    names: list[str] = []
-    for name, own in zip(ids, fields, strict=True):
-        alike = [other for other_name, other in zip(ids, fields, strict=True) if other_name == name]
-        apart = [key for key in own if len({digest(other.get(key)) for other in alike}) > 1]
-        label = f"{name} ({', '.join(f'{key}={_short(own[key])}' for key in apart)})" if apart else name
-        number = sum(known.partition(" #")[0] == label for known in names) + 1
-        names.append(label if number == 1 else f"{label} #{number}")
-    return names
-
-
-def _short(value: object) -> str:
-    if isinstance(value, Mapping):
-        return str(value.get("method", value.get("rule", "…")))
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else str(value)
 
 
 def _regions(subject: Subject, inputs: Inputs, answers: Sequence[Attribution], side: int) -> Features:

@@ -12,6 +12,7 @@ from pellucid.render import class_response as _class_response  # noqa: F401  (re
 from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
 from pellucid.render import response as _response  # noqa: F401  (registers its picture and page)
 from pellucid.render import route as _route  # noqa: F401  (registers its picture and page)
+from pellucid.render import simulation as _simulation  # noqa: F401  (registers its picture and page)
 from pellucid.render import unit_report as _unit_report  # noqa: F401  (registers its picture and page)
 from pellucid.render.charts import bars_picture
 from pellucid.render.fragments import (
