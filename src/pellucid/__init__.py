@@ -36,7 +36,6 @@ _NAMES = {
     "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
     "Simulation": "pellucid.results.simulation",
-    "Simulation": "pellucid.results.simulation",
     "UnitReport": "pellucid.results.unit_report",
     "Subject": "pellucid.core.subject",
     "Inputs": "pellucid.core.subject",
@@ -90,7 +89,6 @@ if TYPE_CHECKING:
     from pellucid.results.report import Report
     from pellucid.results.response import Response
     from pellucid.results.route import Route
-    from pellucid.results.simulation import Simulation
     from pellucid.results.simulation import Simulation
     from pellucid.results.unit_report import UnitReport
     from pellucid.subjects.loading import load

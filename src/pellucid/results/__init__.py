@@ -9,7 +9,6 @@ from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
 from pellucid.results.simulation import Simulation
-from pellucid.results.simulation import Simulation
 from pellucid.results.unit_report import UnitReport
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "Report",
     "Response",
     "Route",
-    "Simulation",
     "Simulation",
     "Surface",
     "UnitReport",
