@@ -11,7 +11,7 @@ from torch import Tensor
 from pellucid.core.errors import SubjectFailed
 from pellucid.core.meter import report
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.targets import Target
+from pellucid.engine.targets import Several, Target
 
 _budget: contextvars.ContextVar[int] = contextvars.ContextVar("budget", default=512 * 1024 * 1024)
 _CACHE = 16 * 1024 * 1024
@@ -48,6 +48,11 @@ def examples_within_budget(total: int, largest: int) -> int:
     return max(1, min(_LARGEST_BATCH, _CACHE // max(largest, 1), _budget.get() // max(total, 1)))
 
 
+def fits_budget(size: int) -> bool:
+    """Whether something of so many bytes may be kept."""
+    return size <= _budget.get()
+
+
 def in_batches(total: int, size: int, work: Callable[[slice], Tensor], what: str = "") -> Tensor:
     """Concatenate ``work(slice)`` over ``total`` rows; where memory runs out the batch is halved and asked again."""
     parts: list[Tensor] = []
@@ -79,12 +84,13 @@ def out_of_memory(error: BaseException) -> bool:
 def evaluate(
     subject: Subject,
     inputs: Inputs,
-    target: Target,
+    target: Target | Several,
     rows: Tensor,
     perturbed: Callable[[slice], Tensor],
     what: str = "",
 ) -> Tensor:
-    """The explained quantity of ``len(rows)`` perturbed examples: ``[len(rows)]``, float64, on the CPU.
+    """The explained quantity of ``len(rows)`` perturbed examples: ``[len(rows)]``, float64, on the CPU; of
+    several questions ``[len(rows), questions]``.
 
     ``rows[i]`` is the example that perturbation ``i`` starts from; ``perturbed(slice)`` makes those points,
     ``[n, …point]``. Nothing larger than one batch is ever held.

@@ -39,7 +39,8 @@ class Step:
         found = self.compute(flow)
         if self.boxes is None:
             return found
-        return [part.movedim(1, -1).contiguous() if isinstance(part, Tensor) else part for part in found]
+        read = [slot is not None for slot in self.operation.outputs]
+        return [part.movedim(1, -1).contiguous() if used else None for part, used in zip(found, read, strict=True)]
 
 
 @dataclass(frozen=True)
