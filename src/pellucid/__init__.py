@@ -32,6 +32,7 @@ _NAMES = {
     "ClassResponse": "pellucid.results.class_response",
     "Counterfactuals": "pellucid.results.counterfactual",
     "Evaluation": "pellucid.results.evaluation",
+    "Interactions": "pellucid.results.interactions",
     "Report": "pellucid.results.report",
     "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from pellucid.results.class_response import ClassResponse
     from pellucid.results.counterfactual import Counterfactuals
     from pellucid.results.evaluation import Evaluation
+    from pellucid.results.interactions import Interactions
     from pellucid.results.report import Report
     from pellucid.results.response import Response
     from pellucid.results.route import Route

@@ -1,13 +1,61 @@
-"""Pairs of complementary coalitions in the order in which they are best asked about."""
+"""Pairs of complementary coalitions in the order in which they are best asked about, and what they tell of a game."""
 
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from pellucid.core.errors import UsageError
+from pellucid.engine.coalitions import Game
+
 _FEW = 20_000
+_SPARE = 4
+_GROWTH = 1.5
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Both halves of a game at coalitions ``masks`` ``[n, players]``, that of all players first: half of the difference
+    to the complement's worth (``odd``, ``[n]``), and half of the sum (``even``)."""
+
+    masks: Tensor
+    odd: Tensor
+    even: Tensor
+
+
+def halves(game: Game, masks: Tensor) -> Halves:
+    """Ask about every coalition and its complement, and about the two ends."""
+    masks = torch.cat([torch.ones(1, game.features, dtype=torch.bool), masks])
+    shown, rest = game(torch.cat([masks, ~masks])).chunk(2)
+    return Halves(masks, (shown - rest) / 2, (shown + rest) / 2)
+
+
+def least_pairs(players: int) -> int:
+    """How many pairs leave something over to tell how far the additive game is from the game."""
+    return players + _SPARE
+
+
+def affordable_pairs(game: Game, budget: int, method: str) -> int:
+    """How many pairs a budget of coalitions allows; fewer than are needed are refused."""
+    most, least = budget // 2 - 1, least_pairs(game.features)
+    if most < least:
+        raise UsageError(
+            f"{method}(budget={budget}) is too small for {game.features} features; give {2 * least + 2} or more, or "
+            "group the features"
+        )
+    return most
+
+
+def rounds(least: int, most: int) -> Iterator[int]:
+    """After how many pairs to look whether these are enough."""
+    number = min(2 * least, most)
+    while number < most:
+        yield number
+        number = int(number * _GROWTH)
+    yield most
 
 
 def complementary_pairs(players: int, source: Generator) -> Iterator[Tensor]:
@@ -28,11 +76,6 @@ def complementary_pairs(players: int, source: Generator) -> Iterator[Tensor]:
                 del sizes[known[place]]
             else:
                 yield drawn
-
-
-def number_of_pairs(players: int) -> int:
-    """How many pairs there are beside the two ends."""
-    return 2 ** (players - 1) - 1
 
 
 def _of_size(players: int, size: int, source: Generator) -> Iterator[Tensor]:

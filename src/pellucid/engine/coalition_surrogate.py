@@ -9,6 +9,7 @@ games come out exactly; the trend of the even half is a constant.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,10 @@ from torch import Tensor
 from pellucid.engine.shapley import Index
 
 _LOWEST, _HIGHEST = 0.002, 0.95
+_LEAST_RATE = 0.02
 _NUGGET = 1e-6
+
+Weight = Callable[[float], float]
 
 
 @dataclass(frozen=True)
@@ -76,32 +80,65 @@ class _Fitted:
 
 def shapley_estimate(masks: Tensor, odd: Tensor) -> Estimate:
     """Shapley values from the odd half of a game at some coalitions, ``masks`` ``[n, players]``, bool."""
-    signs = masks.double() * 2 - 1
-    fitted = _best(signs, odd, True, lambda even_rates: _shapley(even_rates).mean.abs())
-    return _shapley(fitted)
+    return _players(_best(_signs(masks), odd, True), lambda m: 1.0)
 
 
-def interaction_estimate(masks: Tensor, odd: Tensor, even: Tensor, index: Index, strength: Tensor) -> Estimate:
-    """Pair interactions ``[pairs]``, in the order of ``torch.triu_indices``, from both halves of a game.
+class PairSurrogate:
+    """Pair interactions and what players do beside them, from both halves of a game at the coalitions ``masks``."""
 
-    ``strength`` says how much each player matters on its own. Only ``stii`` looks at the odd half.
-    """
-    signs = masks.double() * 2 - 1
-    fitted = _best(signs, even, False, lambda _: strength)
-    found = _pairs(fitted, index)
-    if index != "stii":
-        return found
-    rest = _pairs(_best(signs, odd, True, lambda _: strength), index)
-    return Estimate(found.mean + rest.mean, (found.half_width.square() + rest.half_width.square()).sqrt())
+    def __init__(self, masks: Tensor, odd: Tensor, even: Tensor, index: Index) -> None:
+        self.index = index
+        self._odd, self._even = _best(_signs(masks), odd, True), _best(_signs(masks), even, False)
+
+    def pairs(self) -> Estimate:
+        """The interaction of every pair, in the order of ``torch.triu_indices``."""
+        found = _pairs(self._even, lambda m: _along_diagonal(m, self.index))
+        # What the index looks at more on one side of the diagonal than on the other sees the odd half as well.
+        return _sum(found, _pairs(self._odd, lambda m: -m)) if self.index == "stii" else found
+
+    def shapley_values(self) -> Estimate:
+        """The Shapley value of every player."""
+        return _players(self._odd, lambda m: 1.0)
+
+    def half_of_pairs(self) -> Estimate:
+        """Half of all interactions of every player, of ``fsii``: the weight of the diagonal integrated by parts."""
+        return _players(self._even, lambda m: 3 * m)
 
 
-def _best(signs: Tensor, values: Tensor, odd: bool, strength) -> _Fitted:
+def _sum(one: Estimate, other: Estimate) -> Estimate:
+    return Estimate(one.mean + other.mean, (one.half_width.square() + other.half_width.square()).sqrt())
+
+
+def _signs(masks: Tensor) -> Tensor:
+    return masks.double() * 2 - 1
+
+
+def _along_diagonal(m: float, index: Index) -> float:
+    """The weight of an index where each of the others is there with chance ``(1 + m) / 2``: its even part."""
+    return 1.5 * (1 - m * m) if index == "fsii" else 1.0
+
+
+def _best(signs: Tensor, values: Tensor, odd: bool) -> _Fitted:
     """The likelier of one rate for all players and rates in proportion to how much each matters."""
     same = _likeliest(signs, values, odd, torch.ones(signs.shape[1], dtype=torch.float64))
-    told = strength(same)
-    relative = (told / told.max().clamp(min=1e-300)).clamp(min=0.02)
+    matters = _strength(same)
+    relative = (matters / matters.max().clamp(min=1e-300)).clamp(min=_LEAST_RATE)
     own = _likeliest(signs, values, odd, relative / relative.mean())
     return max(same, own, key=lambda fitted: fitted.likelihood)
+
+
+def _strength(fitted: _Fitted) -> Tensor:
+    """How much each player matters: its Shapley value, or where these cancel the mean size of its interactions."""
+    if fitted.odd:
+        return _players(fitted, lambda m: 1.0).mean.abs()
+    return _square(_pairs(fitted, lambda m: 1.0).mean, len(fitted.rates)).abs().mean(1)
+
+
+def _square(pairs: Tensor, players: int) -> Tensor:
+    one, other = torch.triu_indices(players, players, 1)
+    found = torch.zeros(players, players, dtype=pairs.dtype)
+    found[one, other] = found[other, one] = pairs
+    return found
 
 
 def _likeliest(signs: Tensor, values: Tensor, odd: bool, relative: Tensor) -> _Fitted:
@@ -115,60 +152,53 @@ def _likeliest(signs: Tensor, values: Tensor, odd: bool, relative: Tensor) -> _F
     return made(float(found.x))
 
 
-def _shapley(fitted: _Fitted) -> Estimate:
-    """Of a product over players, the marginal worth of one, averaged over the others that come with chance ``(1+m)/2``."""
-    signs, rates = fitted.signs, fitted.rates
+def _players(fitted: _Fitted, weight_at: Weight) -> Estimate:
+    """What one player adds, averaged over the others that are there with chance ``(1 + m) / 2``, along the diagonal.
+
+    The kernel is a product over players, so that what one adds is its own factor times the product of the rest. Of the
+    odd half the weight is even, of the even half odd: the other part of the product cancels.
+    """
+    signs, rates, parity = fitted.signs, fitted.rates, 1 if fitted.odd else -1
     sections, prior = torch.zeros_like(signs), torch.zeros_like(rates)
-    nodes = _halfway(signs.shape[1])
+    nodes = [(m, weight * weight_at(m)) for m, weight in _halfway(signs.shape[1])]
+    in_trend = 1 if fitted.odd else 0
     for m, weight in nodes:
-        sections += weight * (_without_each(m * rates * signs) - 1)
+        sections += weight * (_without_each(m * rates * signs, parity) - in_trend)
         for other, other_weight in nodes:
-            prior += weight * other_weight * (_without_each((m * other * rates)[None])[0] - 1)
-    identity = torch.eye(len(rates), dtype=torch.float64)
-    return fitted.answer(identity, 2 * rates * signs * sections, 4 * rates * prior)
+            prior += weight * other_weight * (_without_each((m * other * rates)[None], parity)[0] - in_trend)
+    of_trend = torch.eye(len(rates), dtype=torch.float64) if fitted.odd else torch.zeros(1, len(rates)).double()
+    return fitted.answer(of_trend, 2 * rates * signs * sections, 4 * rates * prior)
 
 
-def _without_each(steps: Tensor) -> Tensor:
-    """The even part of ``Π (1 + steps)`` over all players but one, for each of them."""
-    up, down = (1 + steps).log(), (1 - steps).log()
-    return ((up.sum(1, keepdim=True) - up).exp() + (down.sum(1, keepdim=True) - down).exp()) / 2
-
-
-def _halfway(players: int) -> list[tuple[float, float]]:
-    """Nodes in (0, 1) and weights that integrate even polynomials of degree ``players`` exactly (Gauss-Legendre)."""
-    half = players // 4 + 2
-    nodes, weights = np.polynomial.legendre.leggauss(2 * half)
-    return list(zip(nodes[half:].tolist(), weights[half:].tolist(), strict=True))
-
-
-def _pairs(fitted: _Fitted, index: Index) -> Estimate:
-    """Second differences of products, averaged over the diagonal with the weight of the index."""
-    signs, rates = fitted.signs, fitted.rates
+def _pairs(fitted: _Fitted, weight_at: Weight) -> Estimate:
+    """What two players do together, averaged in the same way."""
+    signs, rates, parity = fitted.signs, fitted.rates, -1 if fitted.odd else 1
     one, other = torch.triu_indices(len(rates), len(rates), 1)
     sections, prior = torch.zeros(len(signs), len(one), dtype=torch.float64), torch.zeros(len(one), dtype=torch.float64)
-    nodes = [(sign * m, weight / 2) for m, weight in _halfway(len(rates)) for sign in (1, -1)]
+    nodes = [(m, weight * weight_at(m)) for m, weight in _halfway(len(rates))]
     for m, weight in nodes:
-        weight *= _diagonal(m, index, fitted.odd)
-        sections += weight * _without_pair(m * rates * signs, one, other)
+        sections += weight * _without_pair(m * rates * signs, one, other, parity)
         for m_other, weight_other in nodes:
-            weight_other *= _diagonal(m_other, index, fitted.odd)
-            prior += weight * weight_other * _without_pair((m * m_other * rates)[None], one, other)[0]
+            prior += weight * weight_other * _without_pair((m * m_other * rates)[None], one, other, parity)[0]
     of_trend = torch.zeros(fitted.trend.shape[1], len(one), dtype=torch.float64)
-    sections *= 4 * (rates * signs)[:, one] * signs[:, other] * rates[other]
+    sections *= 4 * (rates * signs)[:, one] * (rates * signs)[:, other]
     return fitted.answer(of_trend, sections, 16 * rates[one] * rates[other] * prior)
 
 
-def _without_pair(steps: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    rise = 1 + steps
-    return rise.prod(1, keepdim=True) / (rise[:, one] * rise[:, other])
+def _without_each(steps: Tensor, parity: int) -> Tensor:
+    """The even (``parity`` 1) or odd (−1) part of ``Π (1 + steps)`` over all players but one, for each of them."""
+    up, down = 1 + steps, 1 - steps
+    return (up.prod(1, keepdim=True) / up + parity * down.prod(1, keepdim=True) / down) / 2
 
 
-def _diagonal(m: float, index: Index, odd: bool) -> float:
-    """The weight of the index at chance ``(1 + m) / 2``; of the odd half only the odd part of it counts."""
-    match index:
-        case "sii":
-            return 1.0
-        case "fsii":
-            return 1.5 * (1 - m * m)
-        case "stii":
-            return -m if odd else 1.0
+def _without_pair(steps: Tensor, one: Tensor, other: Tensor, parity: int) -> Tensor:
+    up, down = 1 + steps, 1 - steps
+    rising = up.prod(1, keepdim=True) / (up[:, one] * up[:, other])
+    return (rising + parity * down.prod(1, keepdim=True) / (down[:, one] * down[:, other])) / 2
+
+
+def _halfway(players: int) -> list[tuple[float, float]]:
+    """Nodes in (0, 1) and weights that integrate even polynomials of degree ``players + 2`` (Gauss-Legendre)."""
+    half = players // 4 + 2
+    nodes, weights = np.polynomial.legendre.leggauss(2 * half)
+    return list(zip(nodes[half:].tolist(), weights[half:].tolist(), strict=True))

@@ -19,7 +19,7 @@ from pellucid.engine.targets import Target
 
 class Game:
     """One example's features as players: ``game(masks)`` is the explained quantity with only the features shown that
-    each row of ``masks`` (``[n, features]``, bool) names: ``[n]``, float64.
+    each row of ``masks`` (``[n, features]``, bool) names: ``[n]``, float64. ``row`` is the example's place in its batch.
 
     ``hidden`` ``[batch, …point]`` stands where a feature is not shown. No coalition is asked of the model twice:
     ``asked`` counts those that were. Elements of no feature are always shown.
@@ -35,7 +35,7 @@ class Game:
         row: int = 0,
         what: str = "",
     ) -> None:
-        self._subject, self._inputs, self._target, self._row, self._what = subject, inputs, target, row, what
+        self._subject, self._inputs, self._target, self.row, self._what = subject, inputs, target, row, what
         self._point, self._hidden, self._segments = inputs.value[row], hidden[row], features.segments[row]
         self.features = features.counts()[row]
         self._known: dict[bytes, float] = {}
@@ -60,7 +60,7 @@ class Game:
         places = {code: place for place, code in enumerate(codes) if code not in self._known}
         new = masks[list(places.values())]
         if len(new):
-            rows = torch.full((len(new),), self._row)
+            rows = torch.full((len(new),), self.row)
             answers = evaluate(
                 self._subject, self._inputs, self._target, rows, lambda part: self._points(new[part]), self._what
             )

@@ -89,6 +89,13 @@ class Games:
         return dataclasses.replace(found, notes=(*found.notes, *notes_of(self.games, [one.note for one in shares])))
 
 
+def ran_out(budget: int) -> str:
+    """What to say of an answer that did not meet its tolerance."""
+    return (
+        f"The budget of {budget} coalitions ran out before the tolerance was met: read the scores with their intervals."
+    )
+
+
 def notes_of(games: tuple[Game, ...], said: list[str]) -> tuple[str, ...]:
     """What must be said of each example, with its number where there are several."""
     notes = []

@@ -5,6 +5,7 @@ from pellucid.results.change import Change
 from pellucid.results.class_response import ClassResponse
 from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 from pellucid.results.evaluation import Evaluation
+from pellucid.results.interactions import Interactions
 from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
@@ -18,6 +19,7 @@ __all__ = [
     "Counterfactuals",
     "Curve",
     "Evaluation",
+    "Interactions",
     "RegionSwaps",
     "Report",
     "Response",

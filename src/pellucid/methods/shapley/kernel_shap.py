@@ -8,23 +8,20 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Generator, Tensor
 
-from pellucid.core.errors import UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.coalition_pairs import complementary_pairs, number_of_pairs
+from pellucid.engine.coalition_pairs import affordable_pairs, complementary_pairs, halves, least_pairs, rounds
 from pellucid.engine.coalition_surrogate import Estimate, shapley_estimate
 from pellucid.engine.coalitions import Game
 from pellucid.engine.perturb import Baseline, Grouping
-from pellucid.engine.playing import Games, Shares
+from pellucid.engine.playing import Games, Shares, ran_out
 from pellucid.engine.shapley import coalitions, kernel_regression, kernel_weights
 from pellucid.results.attribution import Attribution
 
 # Time grows with the cube of the pairs in one fit; past this many, fits are pooled.
 _BLOCK = 1500
-_SPARE = 4
-_GROWTH = 1.5
 
 
 @method
@@ -63,7 +60,9 @@ class KernelShap:
     )
 
     features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
-    segments: Annotated[Union[int, None], Ge(1), "number of features wanted, where that is free; None: the task's"] = None
+    segments: Annotated[Union[int, None], Ge(1), "number of features wanted, where that is free; None: the task's"] = (
+        None
+    )
     baseline: Annotated[
         Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
     ] = None
@@ -76,29 +75,20 @@ class KernelShap:
         return games.shared(subject, query, self._share)
 
     def _share(self, game: Game, source: Generator) -> Shares:
-        most = self.budget // 2 - 1
-        if number_of_pairs(game.features) <= most:
+        if 2**game.features <= self.budget:
             return _enumerated(game)
-        least = game.features + _SPARE
-        if most < least:
-            raise UsageError(
-                f"kernel-shap(budget={self.budget}) is too small for {game.features} features; give {2 * least + 2} or "
-                "more, or group the features"
-            )
-        draws, known = complementary_pairs(game.features, source), []
+        most, least = affordable_pairs(game, self.budget, "kernel-shap"), least_pairs(game.features)
+        draws, known = complementary_pairs(game.features, source), list[Estimate]()
         for pairs in _blocks(most, least):
             masks = torch.zeros(0, game.features, dtype=torch.bool)
-            for number in _rounds(least, pairs):
+            for number in rounds(least, pairs):
                 masks = torch.cat([masks, torch.stack(list(itertools.islice(draws, number - len(masks))))])
-                found = _pooled([*known, _estimate(game, masks)])
+                latest = _estimate(game, masks)
+                found = _pooled([*known, latest])
                 if bool(found.half_width.max() <= self.tolerance * found.mean.abs().max()):
                     return Shares(found.mean, found.half_width, True)
-            known.append(_estimate(game, masks))
-        return Shares(found.mean, found.half_width, False, _ran_out(self.budget))
-
-
-def _ran_out(budget: int) -> str:
-    return f"The budget of {budget} coalitions ran out before the tolerance was met: read the scores with their intervals."
+            known.append(latest)
+        return Shares(found.mean, found.half_width, False, ran_out(self.budget))
 
 
 def _enumerated(game: Game) -> Shares:
@@ -121,20 +111,10 @@ def _blocks(pairs: int, least: int) -> Iterator[int]:
         pairs -= _BLOCK
 
 
-def _rounds(least: int, most: int) -> Iterator[int]:
-    number = min(2 * least, most)
-    while number < most:
-        yield number
-        number = int(number * _GROWTH)
-    yield most
-
-
 def _estimate(game: Game, masks: Tensor) -> Estimate:
     nothing, everything = game.ends()
-    shown, hidden = game(torch.cat([masks, ~masks])).chunk(2)
-    ends = torch.ones(1, game.features, dtype=torch.bool)
-    odd = torch.cat([torch.tensor([everything - nothing], dtype=torch.float64), shown - hidden]) / 2
-    found = shapley_estimate(torch.cat([ends, masks]), odd)
+    known = halves(game, masks)
+    found = shapley_estimate(known.masks, known.odd)
     missing = (everything - nothing - found.mean.sum()) / game.features
     return Estimate(found.mean + missing, found.half_width)
 
@@ -144,7 +124,5 @@ def _pooled(estimates: list[Estimate]) -> Estimate:
     precision = [1 / estimate.half_width.square().mean() for estimate in estimates]
     total = torch.stack(precision).sum()
     mean = sum(one.mean * share / total for one, share in zip(estimates, precision, strict=True))
-    squares = sum(
-        (one.half_width * share / total).square() for one, share in zip(estimates, precision, strict=True)
-    )
+    squares = sum((one.half_width * share / total).square() for one, share in zip(estimates, precision, strict=True))
     return Estimate(mean, squares.sqrt())
