@@ -15,7 +15,7 @@ from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.boundary import reached, retreated, walked
 from pellucid.engine.goals import Goal
 from pellucid.engine.judge import Best, Judge, SpentError
-from pellucid.engine.outcomes import Limits, Outcome
+from pellucid.engine.outcomes import Limits, Outcome, outcome
 from pellucid.engine.proximal import Cost, descend
 from pellucid.engine.search_space import SearchSpace
 
@@ -284,21 +284,17 @@ def nearest(
     return outcome(space, features, goal, one, best, search.reason)
 
 
-def outcome(space: SearchSpace, features: Features, goal: Goal, one: Inputs, best: Best, ended: str) -> Outcome:
-    """What a search leaves behind; ``ended`` is the limit that cut it off, if one did."""
-    offsets = best.offsets if best.offsets is not None else best.closest
-    offsets = torch.zeros_like(space.origin) if offsets is None else offsets
-    points = space.points(offsets[None])
-    exact = space.offsets(points)
-    most = "" if best.most is None else f" of at most {best.most} features"
-    failed = "" if best.offsets is not None else f"no admissible change{most} that was tried reaches it"
-    return Outcome(
-        goal=goal,
-        features=features,
-        given=one.value[0],
-        points=points,
-        distance=space.cost(exact),
-        kept=space.kept(exact, best.most),
-        reason="; ".join(part for part in (failed, ended) if part),
-        finished=not ended,
-    )
+def weighed(
+    subject: Subject, one: Inputs, goal: Goal, space: SearchSpace, features: Features, limits: Limits, strength: float
+) -> Outcome:
+    """The minimum of ``strength · gap² + cost`` itself, whether or not it reaches the goal."""
+    best = Best(space, limits.most)
+    judge, ended = Judge(subject, one, goal, best, limits.budget, limits.seconds), ""
+    start = torch.zeros(1, len(space.origin), dtype=torch.float64)
+    try:
+        iterations = limits.budget // (4 * judge.cost_of_slopes(space))
+        offsets, rests = wachter(judge, space, start, torch.tensor([strength]).double(), 0.0, iterations, 1e-10)
+        ended = "" if bool(rests.all()) else "the descent had not come to rest"
+    except SpentError as spent:
+        offsets, ended = start, str(spent)
+    return outcome(space, features, goal, one, Best(space, limits.most, space.snapped(offsets)[0]), ended)

@@ -1,6 +1,7 @@
 """Asking a subject, over and over, how far a changed example is from a goal: counted, batched, and within hard limits."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,8 @@ class SpentError(Exception):
 class Best:
     """Of all points that were judged the cheapest admissible one that reaches the goal, and the one that came closest to it.
 
-    Both are offsets in ``space``, of which points keep to all that is asked, with at most ``most`` features changed.
+    Both are offsets in ``space`` that keep to all that is asked, with at most ``most`` features changed. ``price`` is what
+    makes one cheaper than another, by default the space's own cost.
     """
 
     space: SearchSpace
@@ -37,11 +39,12 @@ class Best:
     cost: float = torch.inf
     closest: Tensor | None = None
     gap: float = -torch.inf
+    price: Callable[[Tensor], Tensor] | None = None
 
     def see(self, points: Tensor, gaps: Tensor, met: Tensor) -> None:
         """Remember what is better than what is known."""
         offsets = self.space.offsets(points)
-        fine, costs = self.space.kept(offsets, self.most), self.space.cost(offsets)
+        fine, costs = self.space.kept(offsets, self.most), (self.price or self.space.cost)(offsets)
         good = torch.where(fine & met, costs, torch.inf)
         cheapest = int(good.argmin())
         if float(good[cheapest]) < self.cost:
@@ -52,7 +55,28 @@ class Best:
             self.closest, self.gap = offsets[nearest].clone(), float(near[nearest])
 
 
-class Judge:
+class Limiter:
+    """Counts passes; raises ``SpentError`` before more than ``budget`` are made, or when the time is over."""
+
+    def __init__(self, budget: int, seconds: float | None) -> None:
+        self.budget, self.passes = budget, 0
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> int:
+        """How many passes may still be made."""
+        return self.budget - self.passes
+
+    def spend(self, passes: int) -> None:
+        """Ask for so many passes."""
+        late = self._deadline is not None and time.monotonic() > self._deadline
+        if late or passes > self.left:
+            raise SpentError("the time was over" if late else f"the budget of {self.budget} passes was used up")
+        self.passes += passes
+        report(self.passes, self.budget, "counterfactual")
+
+
+class Judge(Limiter):
     """Gaps and their slopes for points around ``one`` example; raises ``SpentError`` before a limit is passed.
 
     ``best`` sees every point whose gap is asked. Without gradients slopes are differences: element by element, or, of very
@@ -62,19 +86,14 @@ class Judge:
     def __init__(
         self, subject: Subject, one: Inputs, goal: Goal, best: Best, budget: int, seconds: float | None
     ) -> None:
-        self.goal, self.best, self.budget, self.passes = goal, best, budget, 0
+        super().__init__(budget, seconds)
+        self.goal, self.best = goal, best
         self.differentiable = Access.GRADIENTS in subject.offers and one.value.is_floating_point()
         self._subject, self._one = subject, one
-        self._deadline = None if seconds is None else time.monotonic() + seconds
-
-    @property
-    def left(self) -> int:
-        """How many passes may still be made."""
-        return self.budget - self.passes
 
     def gaps(self, space: SearchSpace, offsets: Tensor) -> Tensor:
         """The gap of every row, ``[n]``: positive where the goal is reached."""
-        self._spend(len(offsets))
+        self.spend(len(offsets))
         rows, points = torch.zeros(len(offsets), dtype=torch.long), space.points(offsets)
         found = evaluate(self._subject, self._one, self.goal, rows, lambda part: points[part])
         self.best.see(points, found, self.goal.met(found))
@@ -84,7 +103,7 @@ class Judge:
         """The gap of every row, and its slopes along the elements of the space: ``[n]`` and ``[n, elements]``."""
         if not self.differentiable:
             return self._differences(space, offsets)
-        self._spend(len(offsets))
+        self.spend(len(offsets))
         repeated = self._one.rows(torch.zeros(len(offsets), dtype=torch.long))
         found = gradients(self._subject, repeated, self.goal, replaced=space.points(offsets))
         slopes = found.gradient.flatten(1).double() * space.unit
@@ -93,13 +112,6 @@ class Judge:
     def cost_of_slopes(self, space: SearchSpace) -> int:
         """How many passes the slopes of one row take."""
         return 1 if self.differentiable else 2 * min(int(space.movable.sum()), _MOST_COORDINATES) + 1
-
-    def _spend(self, passes: int) -> None:
-        late = self._deadline is not None and time.monotonic() > self._deadline
-        if late or passes > self.left:
-            raise SpentError("the time is over" if late else f"the budget of {self.budget} passes is used up")
-        self.passes += passes
-        report(self.passes, self.budget, "counterfactual")
 
     def _differences(self, space: SearchSpace, offsets: Tensor) -> tuple[Tensor, Tensor]:
         directions = self._directions(space)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid.core.query import Decision
 from pellucid.core.subject import Domain, Features, Inputs, Subject
 from pellucid.engine.goals import Goal, answers
+from pellucid.engine.judge import Best
+from pellucid.engine.search_space import SearchSpace
 from pellucid.engine.targets import Target
 from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 
@@ -50,10 +51,29 @@ class Outcome:
     swapped: Swapped | None = None
 
 
+def outcome(space: SearchSpace, features: Features, goal: Goal, one: Inputs, best: Best, ended: str) -> Outcome:
+    """What a search leaves behind; ``ended`` is the limit that cut it off, if one did."""
+    offsets = best.offsets if best.offsets is not None else best.closest
+    offsets = torch.zeros_like(space.origin) if offsets is None else offsets
+    points = space.points(offsets[None])
+    exact = space.offsets(points)
+    most = "" if best.most is None else f" of at most {best.most} features"
+    failed = "" if best.offsets is not None else f"no admissible change{most} that was tried reaches it"
+    return Outcome(
+        goal=goal,
+        features=features,
+        given=one.value[0],
+        points=points,
+        distance=space.cost(exact),
+        kept=space.kept(exact, best.most),
+        reason="; ".join(part for part in (failed, ended) if part),
+        finished=not ended,
+    )
+
+
 def counterfactuals(
     subject: Subject,
     inputs: Inputs,
-    query: Decision,
     target: Target,
     outcomes: Sequence[Outcome],
     kind: str,
@@ -61,7 +81,6 @@ def counterfactuals(
     measure: str,
     constraints: Sequence[str] = (),
     layer: str | None = None,
-    grid: tuple[int, int] = (0, 0),
 ) -> Counterfactuals:
     """The outcomes of all examples as one result; what the subject answers now decides what was found."""
     asked = [_asked_again(subject, inputs.rows(slice(n, n + 1)), found, layer) for n, found in enumerate(outcomes)]
@@ -94,7 +113,7 @@ def counterfactuals(
         wanted=wanted,
         labels=tuple(target.labels),
         absent=None if outcomes[0].absent is None else torch.stack([f.absent for f in outcomes]),  # type: ignore[misc]
-        swaps=None if layer is None else _swaps(layer, grid, outcomes),
+        swaps=None if layer is None else _swaps(layer, outcomes),
         notes=tuple(note for origin in inputs.origins for note in origin.notes),
     )
 
@@ -129,11 +148,12 @@ def _joined(features: Sequence[Features]) -> Features:
     return Features(first.kind, torch.cat([found.segments for found in features]), labels)
 
 
-def _swaps(layer: str, grid: tuple[int, int], outcomes: Sequence[Outcome]) -> RegionSwaps:
+def _swaps(layer: str, outcomes: Sequence[Outcome]) -> RegionSwaps:
+    rows, columns = outcomes[0].given.shape[1:]
     swapped = [found.swapped for found in outcomes if found.swapped is not None]
     return RegionSwaps(
         layer=layer,
-        grid=grid,
+        grid=(rows, columns),
         cells=tuple(found.cells for found in swapped),
         gaps=tuple(found.gaps for found in swapped),
     )

@@ -11,6 +11,7 @@ LossAndSlopes = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _HALVINGS = 30
 _GROWTH = 1.2
+_SHORT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,23 @@ def descend(
     """
     now = torch.maximum(torch.minimum(starts, cost.high), cost.low)
     ahead, steps = now.clone(), torch.ones(len(now), 1, dtype=now.dtype)
+    growth = torch.full_like(steps, _GROWTH)
     age, moving = torch.zeros(len(now)), torch.ones(len(now), dtype=torch.bool)
     for _ in range(iterations):
         rows = moving.nonzero()[:, 0]
         if not len(rows):
             break
         value, slopes = loss_and_slopes(ahead[rows], rows)
-        following, steps[rows] = _stepped(loss, cost, ahead[rows], value, slopes, steps[rows], rows)
+        longer = steps[rows] * growth[rows]
+        following, steps[rows] = _stepped(loss, cost, ahead[rows], value, slopes, longer, rows)
         travelled = following - now[rows]
         uphill = ((ahead[rows] - following) * travelled).sum(1) > 0
         age[rows] = torch.where(uphill, torch.zeros(len(rows)), age[rows] + 1)
         momentum = (age[rows] / (age[rows] + 3)).to(now.dtype)[:, None]
-        resting = travelled.abs().amax(1) <= tolerance * following.abs().amax(1).clamp(min=1e-12)
+        moved = travelled.abs().amax(1) / following.abs().amax(1).clamp(min=1e-12)
+        # Of short moves rounding hides whether the step is too long.
+        growth[rows] = torch.where(moved > _SHORT, _GROWTH, 1.0)[:, None].to(now.dtype)
+        resting = moved <= tolerance
         # Where momentum has just been dropped, a short move says nothing yet.
         moving[rows] = ~(resting & ((ahead[rows] - now[rows]).abs().amax(1) <= tolerance * 10))
         ahead[rows] = torch.maximum(torch.minimum(following + momentum * travelled, cost.high), cost.low)
@@ -61,7 +67,6 @@ def descend(
 def _stepped(
     loss: Loss, cost: Cost, ahead: Tensor, value: Tensor, slopes: Tensor, steps: Tensor, rows: Tensor
 ) -> tuple[Tensor, Tensor]:
-    steps = steps * _GROWTH
     found = cost.shrunk(ahead - steps * slopes, steps)
     unsure = torch.ones(len(rows), dtype=torch.bool)
     for _ in range(_HALVINGS):
