@@ -3,7 +3,10 @@
 import pytest
 import torch
 from captum.attr import Occlusion as CaptumOcclusion
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 
 import pellucid as pl
 from pellucid.methods import Occlusion
@@ -34,6 +37,36 @@ def test_maps_of_pictures_are_equal(window, stride, baseline):
     )
     theirs = CaptumOcclusion(net).attribute(
         pictures(), sliding_window_shapes=(2, *window), strides=(2, *stride), target=1, baselines=baseline
+    )
+    assert torch.allclose(ours.scores, theirs.detach().double(), atol=1e-6)
+
+
+def residual(pixels, first, second):
+    found = functional.relu(first(pixels))
+    return (found + functional.relu(second(found))).mean((2, 3))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.tuples(st.integers(1, 12), st.integers(1, 15)), st.tuples(st.integers(1, 12), st.integers(1, 15)))
+def test_maps_are_equal_where_only_what_a_window_reaches_is_computed(window, stride):
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, given):
+            return residual(given, self.first, self.second)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Network().double().eval()
+    stride = tuple(min(step, side) for step, side in zip(stride, window, strict=True))
+    points = torch.randn(1, 2, 12, 15, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ours = Occlusion(window=window, stride=stride, baseline=0.5)(
+        pl.wrap(net, pl.tasks.TensorTask(shape=(2, 12, 15))), pl.Decision(points, target=1)
+    )
+    theirs = CaptumOcclusion(net).attribute(
+        points, sliding_window_shapes=(2, *window), strides=(2, *stride), target=1, baselines=0.5
     )
     assert torch.allclose(ours.scores, theirs.detach().double(), atol=1e-6)
 

@@ -141,6 +141,63 @@ def test_the_batch_size_and_neighbours_do_not_matter():
     assert torch.allclose(alone[0], whole[2], atol=1e-12)
 
 
+def trained_on_a_corner(pixels):
+    """Falls are large in the upper left, small elsewhere, and nowhere zero."""
+    _, height, width = pixels.shape[1:]
+    rows, columns = torch.arange(height).double()[:, None], torch.arange(width).double()[None]
+    return (pixels * torch.exp(-(rows**2 + columns**2) / 40)).sum((1, 2, 3))[:, None] ** 2
+
+
+def test_from_coarse_to_fine_looks_closely_where_changes_are_largest():
+    subject = pl.wrap(Function(trained_on_a_corner), pl.tasks.TensorTask(shape=(1, 24, 24)))
+    decision = pl.Decision(torch.ones(1, 1, 24, 24).double(), target=0)
+    exact = Occlusion(window=4, stride=1, baseline=0.0)(subject, decision)
+    refined = Occlusion(window=4, stride=1, baseline=0.0, refine=4)(subject, decision)
+    # 36 of 441 windows, and the others that are nearest to 9 of them: each has at most 4 × 4 of those.
+    assert 36 / 441 < float(refined.quality["windows"]) <= (36 + 9 * 15) / 441
+    assert refined.evaluations["F"] < 0.5 * exact.evaluations["F"]
+    assert torch.allclose(refined.scores[..., :8, :8], exact.scores[..., :8, :8])
+    assert not torch.allclose(refined.scores, exact.scores)
+    assert any("approximation" in note for note in refined.notes)
+    assert not exact.notes
+    assert float(exact.quality["windows"]) == 1.0
+
+
+def test_each_example_is_looked_at_closely_where_its_own_changes_are_largest():
+    subject = wrapped(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(105, 2)).double())
+    inputs = torch.randn(3, 2, 7, 9, generator=torch.Generator().manual_seed(0)).double()
+    method = Occlusion(window=2, stride=1, baseline="mean", refine=2)
+    together = method(subject, pl.Decision(inputs, target=0))
+    for number in range(3):
+        alone = method(subject, pl.Decision(inputs[number : number + 1], target=0))
+        assert torch.allclose(alone.scores[0], together.scores[number], atol=1e-12)
+        assert float(alone.quality["windows"]) == float(together.quality["windows"][number])
+
+
+@pytest.mark.parametrize(("stride", "refine"), [(2, 3), (1, 4), (2, 1), (1, (2, 2, 2))])
+def test_a_coarse_step_that_does_not_fit_is_refused(stride, refine):
+    with pytest.raises(UsageError, match="refine"):
+        Occlusion(window=3, stride=stride, refine=refine)(
+            wrapped(nn.Flatten()), pl.Decision(torch.ones(1, 2, 7, 9).double())
+        )
+
+
+def test_the_share_that_was_computed_is_told():
+    net = nn.Sequential(nn.Conv2d(2, 8, 3), nn.Tanh(), nn.Conv2d(8, 2, 3, 2)).double()
+    subject = pl.wrap(Function(lambda pixels: net(pixels).mean((2, 3))), pl.tasks.TensorTask(shape=(2, 24, 24)))
+    inputs = torch.randn(2, 2, 24, 24, generator=torch.Generator().manual_seed(0)).double()
+    answer = Occlusion(window=3, stride=2, baseline=0.0)(subject, pl.Decision(inputs, target=1))
+    # The window reaches 5 × 5 of 22 × 22 places of the first convolution, and at most 4 × 4 of 10 × 10 of the second.
+    first, second = 22 * 22 * 8 * 18, 10 * 10 * 2 * 72
+    share = (5 * 5 * 8 * 18 + 4 * 4 * 2 * 72) / (first + second)
+    assert answer.quality["multiply-adds"].tolist() == pytest.approx([share] * 2)
+    for scores, point in zip(answer.scores, inputs, strict=True):
+        expected = by_definition(
+            lambda points: net(points).mean((2, 3))[:, 1].detach(), point, torch.zeros(2, 24, 24), (3, 3), (2, 2)
+        )
+        assert torch.allclose(scores, expected.expand(2, -1, -1), atol=1e-12)
+
+
 @pytest.mark.parametrize("fields", [{"window": (2,)}, {"window": 0}, {"stride": (1, 1, 1)}, {"stride": -1}])
 def test_extents_that_do_not_fit_are_refused(fields):
     with pytest.raises(UsageError, match="occlusion"):
