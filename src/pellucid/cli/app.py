@@ -24,6 +24,7 @@ VERBS = {
     "methods": "List the methods: what each answers, costs, and how it misleads.",
     "show": "Show what is known of a method, a saved result, a subject or a word.",
     "map": "Find the methods that serve a need; draw the map.",
+    "quiz": "Predict a model before and after seeing explanations, in the terminal or on a page.",
     "check": "Load a model and report what it is, how fast, and what is wrong with it.",
 }
 

@@ -15,7 +15,7 @@ from pellucid.core.catalogue import build, catalogue
 from pellucid.core.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
-    from pellucid.core.query import Query
+    from pellucid.core.query import Judgement, Query
     from pellucid.core.result import Result
     from pellucid.core.subject import Subject
 
@@ -203,7 +203,8 @@ def _responding_unit(subject: "Subject", inputs: Any, options: Mapping[str, Any]
     return Unit(options["layer"], number, target_named(options.get("target")), inputs)
 
 
-def _judged_results(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Query":
+def judged_results(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Judgement":
+    """The judgement of saved results about these inputs."""
     from pellucid.core.query import Judgement
     from pellucid.core.result import Result
 
@@ -263,7 +264,7 @@ def _cases(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Quer
 
 _QUERIES: Mapping[str, Callable[["Subject", Any, Mapping[str, Any]], "Query"]] = {
     "Decision": _explained_decision,
-    "Judgement": _judged_results,
+    "Judgement": judged_results,
     "Population": _cases,
     "Unit": _responding_unit,
 }

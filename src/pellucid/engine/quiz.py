@@ -163,12 +163,12 @@ def _questions(
     subject: Subject, inputs: Inputs, rows: Sequence[int], draws: Sequence[torch.Generator], edited: float
 ) -> tuple[Inputs, Features, tuple[tuple[int, ...], ...]]:
     features = quiz_features(subject, inputs)
-    number = round(edited * len(rows))
-    hiding = hidden_point(subject, inputs, features, None) if number else None
+    hiding = hidden_point(subject, inputs, features, None) if edited > 0 else None
     values, hidden = [], []
     for place, row in enumerate(rows):
         count, value, gone = features.counts()[row], inputs.value[row], ()
-        if hiding is not None and place < number and count > 1:
+        due = int((place + 1) * edited) > int(place * edited)  # Spread evenly over the questions.
+        if hiding is not None and due and count > 1:
             gone = tuple(sorted(torch.randperm(count, generator=draws[row])[: count // 2].tolist()))
             keep = torch.ones(1, count, dtype=torch.bool)
             keep[0, list(gone)] = False

@@ -22,7 +22,7 @@ from pellucid.engine.readers import READERS, about
 from pellucid.engine.targets import resolve
 from pellucid.results.simulation import Simulation
 
-CONTROL = "no explanations"
+CONTROL = "control"
 
 
 @method
@@ -80,7 +80,7 @@ class ForwardSimulation:
         simulated = [] if self.reader == "none" else list(READERS) if self.reader == "all" else [self.reader]
         taught = lessons(subject, shown)
         rows = {name: torch.stack([READERS[name](lesson) for lesson in taught]) for name in simulated}
-        told = {name: f"a simulated reader: {about(name)}" for name in simulated}
+        told = {name: f"a simulated reader, not a person. {about(name)}" for name in simulated}
         for name, found in () if self.answers is None else people(Path(self.answers), quiz, arms):
             rows[name], told[name] = found, "a person who took the quiz"
         if not rows:

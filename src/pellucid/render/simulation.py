@@ -5,9 +5,9 @@ from html import escape
 from PIL import Image, ImageDraw, ImageFont
 
 from pellucid.core.result import page, plot
-from pellucid.render.charts import intervals
 from pellucid.render.colours import OKABE_ITO
 from pellucid.render.fragments import STYLE, caveat_of, heading_of, items
+from pellucid.render.heatmap import data_uri, png
 from pellucid.results.simulation import Simulation
 
 _CONTROL = "#666666"
@@ -51,16 +51,10 @@ def _(result: Simulation) -> str:
 
 
 def _shares(result: Simulation) -> str:
-    rows = [
-        (f"{row['reader']}, {row['shown']}", row["accuracy"], row["low"], row["high"], row["shown"] == result.arms[0])
-        for row in result.table()
-    ]
-    title = (
-        f"Share of questions that {len(result.readers)} readers predicted, in {len(result.arms)} arms, 95 % intervals"
-    )
+    told = "; ".join(f"{row['reader']}, {row['shown']}: {row['accuracy']:.0%}" for row in result.table())
     return (
-        f"<h3>Predicted as the model answers</h3><figure>{intervals(rows, title)}<figcaption>share of questions; squares: "
-        "without explanations, dots: with them; bars are 95 % intervals</figcaption></figure>"
+        f"<h3>Predicted as the model answers</h3><figure><img alt='{escape(told, quote=True)}' src='{data_uri(png(plot(result)))}'>"
+        "<figcaption>squares: without explanations, dots: with them</figcaption></figure>"
     )
 
 
