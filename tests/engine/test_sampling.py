@@ -18,6 +18,10 @@ def masks(samples, features, draw=sampling.coin_flips, seed=0):
     return sampling.Draws(samples, torch.ones(features, dtype=torch.bool), draw(features), source(seed))
 
 
+def alike(rows):
+    return torch.ones(len(rows), dtype=torch.float64)
+
+
 def everything(draws):
     return torch.cat([rows for _, rows in draws.blocks()])
 
@@ -113,7 +117,7 @@ def test_a_column_of_one_value_is_drawn_as_that_value():
 def test_a_feature_of_several_columns_stands_where_all_of_them_stay_in_their_quartile():
     reference = torch.randn(400, 4, generator=source(), dtype=torch.float64)
     point, segments = reference[7], torch.tensor([0, 1, 0, -1])
-    around = sampling.same_quartiles(point, reference, segments, 500, source(2))
+    around = sampling.same_quartiles(point, reference, segments, 500, source(2), alike)
     rows = everything(around.draws)
     quartiles = sampling.Quartiles(reference)
     same = quartiles.part(rows) == quartiles.part(point[None])
@@ -126,7 +130,7 @@ def test_a_feature_of_several_columns_stands_where_all_of_them_stay_in_their_qua
 
 def test_standard_normal_rows_are_read_in_the_order_of_the_features():
     point = torch.tensor([5.0, 6.0, 7.0])
-    around = sampling.standard_normal(point, torch.tensor([1, -1, 0]), 5000, source())
+    around = sampling.standard_normal(point, torch.tensor([1, -1, 0]), 5000, source(), alike)
     rows = everything(around.draws)
     assert around.instance.tolist() == [7.0, 5.0]
     assert torch.equal(around.interpretable(rows), rows[:, [2, 0]])

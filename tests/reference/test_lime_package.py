@@ -155,7 +155,7 @@ def of_parts(points):
 def test_pictures_give_the_packages_coefficients(keep):
     pixels, parts = eighths()
     function, seen = recorded(of_parts)
-    result = Lime(samples=200, features=parts, keep=keep)(
+    result = Lime(samples=200, features=parts, keep=keep, sampling="lime")(
         pl.wrap(Function(function), pl.tasks.Image(16, output="value")), pl.Decision(pixels)
     )
     points = torch.cat(seen)[-200:]
@@ -178,7 +178,8 @@ def test_pictures_are_hidden_as_the_package_hides_them():
     drawn, _ = LimeImageExplainer(random_state=0).data_labels(picture, fudged, parts.numpy(), classify, 20)
     for part in range(8):
         assert fudged[parts == part] == pytest.approx(np.tile(picture[parts == part].mean(0), (32, 1)), abs=1e-12)
-    around = sampling.shown_and_hidden(pixels, hidden, parts[None], 1, sampling.coin_flips(8), torch.Generator())
+    draws = sampling.Draws(1, torch.ones(8).bool(), sampling.coin_flips(8), torch.Generator())
+    around = sampling.shown_and_hidden(pixels, hidden, parts[None], draws, lambda rows: rows.mean(1))
     ours = around.points(torch.from_numpy(drawn).bool()).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(ours, np.stack(asked))
 
@@ -199,7 +200,7 @@ TEXT = "a b c d e f g h"
 def test_texts_give_the_packages_coefficients(keep):
     task, table = letters_task()
     function, seen = recorded(of_letters)
-    result = Lime(samples=200, keep=keep)(pl.wrap(Function(function), task), pl.Decision(TEXT))
+    result = Lime(samples=200, keep=keep, sampling="lime")(pl.wrap(Function(function), task), pl.Decision(TEXT))
     points = torch.cat(seen)[-200:]
     rows = (points[:, 1:, 0] == table[2:10, 0]).double().numpy()
     assert set(rows[1:].sum(1)) == set(range(8))
@@ -255,7 +256,7 @@ def whole(explanation, features):
 def test_the_whole_pipeline_agrees_for_pictures():
     pixels, parts = eighths()
     subject = pl.wrap(Function(of_parts), pl.tasks.Image(16, output="value"))
-    result = Lime(samples=3000, features=parts)(subject, pl.Decision(pixels))
+    result = Lime(samples=3000, features=parts, sampling="lime")(subject, pl.Decision(pixels))
     package = LimeImageExplainer(random_state=0).explain_instance(
         pixels.permute(1, 2, 0).numpy(),
         lambda images: np.repeat(of_parts(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy(), 2, 1),
@@ -269,7 +270,7 @@ def test_the_whole_pipeline_agrees_for_pictures():
 
 def test_the_whole_pipeline_agrees_for_texts():
     task, table = letters_task()
-    result = Lime(samples=3000)(pl.wrap(Function(of_letters), task), pl.Decision(TEXT))
+    result = Lime(samples=3000, sampling="lime")(pl.wrap(Function(of_letters), task), pl.Decision(TEXT))
 
     def classify(texts):
         numbers = [

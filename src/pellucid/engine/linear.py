@@ -18,26 +18,27 @@ _SINGULAR = 1e-10
 
 
 class Moments:
-    """Weighted moments of the rows ``[features…, answer]``, in float64.
+    """Weighted moments of the rows ``[features…, answers…]``, in float64; of one answer, unless more are asked for.
 
     Blocks are merged around their means (Chan, Golub and LeVeque), so that neither the number of rows nor a large
     common offset of the answers costs digits. ``scatter`` is the weighted sum of squares and products around ``mean``.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, answers: int = 1) -> None:
         self.features, self.rows = features, 0
         self.weight = torch.zeros((), dtype=torch.float64)
         self.squared_weight = torch.zeros((), dtype=torch.float64)
-        self.mean = torch.zeros(features + 1, dtype=torch.float64)
-        self.scatter = torch.zeros(features + 1, features + 1, dtype=torch.float64)
+        self.mean = torch.zeros(features + answers, dtype=torch.float64)
+        self.scatter = torch.zeros(features + answers, features + answers, dtype=torch.float64)
 
     def add(self, rows: Tensor, answers: Tensor, weights: Tensor) -> None:
-        """Take in one block: ``rows`` ``[n, features]``, ``answers`` and ``weights`` ``[n]``, all float64."""
+        """Take in one block: ``rows`` ``[n, features]``, ``answers`` ``[n]`` or ``[n, answers]`` and ``weights`` ``[n]``,
+        all float64."""
         weight = weights.sum()
         self.rows += len(rows)
         if weight == 0:
             return
-        joint = torch.cat([rows, answers[:, None]], 1)
+        joint = torch.cat([rows, answers.view(len(rows), -1)], 1)
         mean = weights @ joint / weight
         centred = joint - mean
         shift, total = mean - self.mean, self.weight + weight
@@ -45,6 +46,14 @@ class Moments:
         self.scatter += torch.outer(shift, shift) * (self.weight * weight / total)
         self.mean += shift * (weight / total)
         self.weight, self.squared_weight = total, self.squared_weight + weights.square().sum()
+
+    def of(self, answer: int) -> "Moments":
+        """The moments of the same rows and one of their answers."""
+        kept = torch.tensor([*range(self.features), self.features + answer])
+        one = Moments(self.features)
+        one.rows, one.weight, one.squared_weight = self.rows, self.weight, self.squared_weight
+        one.mean, one.scatter = self.mean[kept], self.scatter[kept][:, kept]
+        return one
 
     @property
     def effective(self) -> float:
@@ -131,13 +140,17 @@ def highest_weights(moments: Moments, instance: Tensor, terms: int) -> Tensor:
     return weights.abs().argsort(descending=True, stable=True)[:terms]
 
 
-def interval(blocks: Iterable[Block], moments: Moments, model: LinearModel) -> tuple[Tensor, Tensor]:
+def interval(blocks: Iterable[Block], moments: Moments, model: LinearModel, together: int = 1) -> tuple[Tensor, Tensor]:
     """A 95 % interval for each coefficient of the model as more and more rows are drawn: ``(low, high)``.
 
     It is the interval of the unpenalised coefficients, which the ridge approaches in the long run, widened where needed
     to hold the coefficient of the model, so that the shrinkage of the ridge is part of it. The errors are those of the
-    sandwich with leave-one-out residuals (HC3): they need neither equal variances nor a model that is right. Degrees of
-    freedom come from the effective number of rows. Coefficients that the rows cannot tell apart are unbounded.
+    sandwich: they need neither equal variances nor a model that is right. Degrees of freedom come from the effective
+    number of rows. Coefficients that the rows cannot tell apart are unbounded.
+
+    Rows drawn one by one have leave-one-out residuals (HC3). Where ``together`` rows in turn were drawn as one, they are
+    one term of the sandwich, and as such designs leave no row more leverage than others, residuals are freed of just the
+    bias that it causes (CR2, ``bell2002bias``).
 
     ``blocks`` are those that made ``moments``, once more: rows, answers and weights.
     """
@@ -146,14 +159,14 @@ def interval(blocks: Iterable[Block], moments: Moments, model: LinearModel) -> t
     low, high = -unbounded, unbounded.clone()
     varied = moments.varied[columns].nonzero()[:, 0]
     used = columns[varied]
-    freedom = moments.effective - len(used) - 1
+    freedom = moments.effective / together - len(used) - 1
     gram = moments.scatter[used][:, used]
     factor, failed = torch.linalg.cholesky_ex(gram)
     if not len(used) or freedom < 1 or failed or bool((factor.diagonal() ** 2 <= _SINGULAR * gram.diagonal()).any()):
         return low, high
     inverse = torch.cholesky_inverse(factor)
     unpenalised = inverse @ moments.scatter[used, -1]
-    covariance = inverse @ _meat(blocks, moments, used, unpenalised, inverse) @ inverse
+    covariance = inverse @ _meat(blocks, moments, used, unpenalised, inverse, together) @ inverse
     reach = float(stats.t.ppf(0.975, freedom)) * covariance.diagonal().clamp(min=0).sqrt()
     low[varied] = torch.minimum(unpenalised - reach, model.coefficients[varied])
     high[varied] = torch.maximum(unpenalised + reach, model.coefficients[varied])
@@ -166,13 +179,25 @@ def _meat(
     used: Tensor,
     coefficients: Tensor,
     inverse: Tensor,
+    together: int,
 ) -> Tensor:
     total = torch.zeros_like(inverse)
     for rows, answers, weights in blocks:
-        centred = rows[:, used] - moments.mean[used]
-        residuals = answers - moments.mean[-1] - centred @ coefficients
-        leverage = weights * (1 / moments.weight + ((centred @ inverse) * centred).sum(1))
-        # A row that alone decides a coefficient has leverage 1 and residual 0: it adds nothing.
-        parts = centred * (weights * residuals / (1 - leverage).clamp(min=1e-8))[:, None]
+        root = weights.sqrt()
+        centred = (rows[:, used] - moments.mean[used]) * root[:, None]
+        residuals = (answers - moments.mean[-1]) * root - centred @ coefficients
+        groups, root = centred.view(-1, together, len(used)), root.view(-1, together)
+        leverage = (groups @ inverse) @ groups.mT + root[:, :, None] * root[:, None] / moments.weight
+        parts = (groups * _freed(residuals.view(-1, together), leverage)[:, :, None]).sum(1)
         total += parts.T @ parts
     return total
+
+
+def _freed(residuals: Tensor, leverage: Tensor) -> Tensor:
+    """Residuals ``[groups, rows]`` without what their own leverage ``[groups, rows, rows]`` takes from them."""
+    # A row that alone decides a coefficient has leverage 1 and residual 0: it adds nothing.
+    if residuals.shape[1] == 1:
+        return residuals / (1 - leverage[:, 0]).clamp(min=1e-8)
+    values, vectors = torch.linalg.eigh(torch.eye(residuals.shape[1], dtype=residuals.dtype) - leverage)
+    turned = (vectors.mT @ residuals[:, :, None]) / values.clamp(min=1e-8).sqrt()[:, :, None]
+    return (vectors @ turned)[:, :, 0]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,48 +11,47 @@ from torch import Generator, Tensor
 
 from pellucid.engine.perturb import blended
 
-_BLOCK = 1024
+BLOCK = 1024
 _FEW_FEATURES = 20
 
 Draw = Callable[[int, Generator], Tensor]
+Weights = Callable[[Tensor], Tensor]
 
 
 class Draws:
-    """``samples`` random rows after ``first``, which is row 0, in blocks that can be made again in any order.
+    """``samples`` random rows, in blocks that can be made again in any order; row 0 is ``first`` where it ``opens`` them.
 
     Every block has a seed of its own, all of them drawn from ``source`` at the start. Rows therefore depend neither on
     what is asked of the model nor in which batches, and only one block at a time is held.
     """
 
-    def __init__(self, samples: int, first: Tensor, draw: Draw, source: Generator) -> None:
-        self.samples, self.first = samples, first
+    def __init__(self, samples: int, first: Tensor, draw: Draw, source: Generator, opens: bool = True) -> None:
+        self.samples, self.first, self.opens = samples, first, opens
         self._draw = draw
-        self._seeds = torch.randint(2**62, (math.ceil(samples / _BLOCK),), generator=source).tolist()
+        self._seeds = torch.randint(2**62, (math.ceil(samples / BLOCK),), generator=source).tolist()
         self._latest: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
         return self.samples
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """All rows in order, block by block, with their places."""
-        for number in range(len(self._seeds)):
-            start = number * _BLOCK
-            yield slice(start, min(start + _BLOCK, self.samples)), self._block(number)
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """The rows from ``start`` to ``stop`` (all) in order, block by block, with their places."""
+        stop = self.samples if stop is None else stop
+        while start < stop:
+            number, offset = divmod(start, BLOCK)
+            rows = self._block(number)[offset : offset + stop - start]
+            yield slice(start, start + len(rows)), rows
+            start += len(rows)
 
     def rows(self, part: slice) -> Tensor:
         """The rows from ``part.start`` to ``part.stop``."""
-        start, parts = part.start, []
-        while start < part.stop:
-            number, offset = divmod(start, _BLOCK)
-            parts.append(self._block(number)[offset : offset + part.stop - start])
-            start += len(parts[-1])
-        return torch.cat(parts)
+        return torch.cat([rows for _, rows in self.blocks(part.start, part.stop)])
 
     def _block(self, number: int) -> Tensor:
         if self._latest is None or self._latest[0] != number:
-            size = min(_BLOCK, self.samples - number * _BLOCK)
+            size = min(BLOCK, self.samples - number * BLOCK)
             rows = self._draw(size, torch.Generator().manual_seed(self._seeds[number]))
-            if number == 0:
+            if number == 0 and self.opens:
                 rows[0] = self.first
             self._latest = (number, rows)
         return self._latest[1]
@@ -61,12 +61,17 @@ class Draws:
 class Neighbourhood:
     """Draws, what the linear model reads in them (``interpretable``: ``[n, features]``, float64) and their ``points``.
 
-    Row 0 is the example itself.
+    ``weights`` tells what rows that the model reads weigh. ``together`` rows in turn were drawn as one; after every
+    ``step`` rows the design is balanced. ``exact`` draws are all that there are.
     """
 
     draws: Draws
     interpretable: Callable[[Tensor], Tensor]
     points: Callable[[Tensor], Tensor]
+    weights: Callable[[Tensor], Tensor]
+    together: int = 1
+    step: int = 1
+    exact: bool = False
 
     @property
     def instance(self) -> Tensor:
@@ -91,17 +96,19 @@ def removals(features: int) -> Draw:
 
 
 def shown_and_hidden(
-    point: Tensor, hidden: Tensor, segments: Tensor, samples: int, draw: Draw, source: Generator
+    point: Tensor, hidden: Tensor, segments: Tensor, draws: Draws, weights: Weights, **design: Any
 ) -> Neighbourhood:
     """Rows of features that are shown (True) or hidden (False); ``hidden`` is what stands where a feature is hidden.
 
-    ``point``, ``hidden`` and ``segments`` are of one example, without batch dimension.
+    ``point``, ``hidden`` and ``segments`` are of one example, without batch dimension; ``design`` are further fields of
+    the neighbourhood.
     """
-    everything = torch.ones(int(segments.max()) + 1, dtype=torch.bool)
     return Neighbourhood(
-        Draws(samples, everything, draw, source),
+        draws,
         lambda rows: rows.double(),
         lambda rows: blended(point, hidden, segments, rows),
+        weights,
+        **design,
     )
 
 
@@ -179,7 +186,7 @@ class Quartiles:
 
 
 def same_quartiles(
-    point: Tensor, reference: Tensor, segments: Tensor, samples: int, source: Generator
+    point: Tensor, reference: Tensor, segments: Tensor, samples: int, source: Generator, weights: Weights
 ) -> Neighbourhood:
     """Rows drawn column by column from the quartiles of ``reference``; a feature is 1 where all its columns lie in the
     same part as the example's. Columns of no feature keep the example's value."""
@@ -197,10 +204,13 @@ def same_quartiles(
         Draws(samples, point.double(), quartiles.draw, source),
         interpretable,
         lambda rows: torch.where(inside, rows.to(point.dtype), point),
+        weights,
     )
 
 
-def standard_normal(point: Tensor, segments: Tensor, samples: int, source: Generator) -> Neighbourhood:
+def standard_normal(
+    point: Tensor, segments: Tensor, samples: int, source: Generator, weights: Weights
+) -> Neighbourhood:
     """Rows whose columns are independent standard normal numbers; each feature is one column, read as it is."""
     inside = segments >= 0
     columns = segments.masked_fill(~inside, len(segments)).argsort(stable=True)[: int(inside.sum())]
@@ -212,4 +222,5 @@ def standard_normal(point: Tensor, segments: Tensor, samples: int, source: Gener
         Draws(samples, point.double(), draw, source),
         lambda rows: rows[:, columns],
         lambda rows: torch.where(inside, rows.to(point.dtype), point),
+        weights,
     )

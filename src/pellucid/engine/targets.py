@@ -74,6 +74,26 @@ class Target:
         return None if index is None else index[:, 0] if index.shape[1] == 1 else index
 
 
+@dataclass(frozen=True)
+class Several:
+    """Several questions about the same examples, answered by one pass: ``[batch, questions]``."""
+
+    targets: tuple[Target, ...]
+
+    @property
+    def capture(self) -> tuple[str, ...]:
+        """The layers that must be captured to read the quantities."""
+        return tuple(dict.fromkeys(layer for target in self.targets for layer in target.capture))
+
+    def rows(self, rows: Tensor | slice) -> "Several":
+        """The same questions about some of the examples, or about repeated ones."""
+        return Several(tuple(target.rows(rows) for target in self.targets))
+
+    def __call__(self, run: Run) -> Tensor:
+        """The explained quantities of each example in ``run``."""
+        return torch.stack([target(run) for target in self.targets], 1)
+
+
 def resolve(subject: Subject, inputs: Inputs, query: Decision, scores: Tensor | None = None) -> Target:
     """Resolve target and foil of ``query`` for every example; the predicted class where no target is named.
 
