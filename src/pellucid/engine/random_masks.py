@@ -118,6 +118,12 @@ class LinearControl:
         self._products = torch.zeros(0, dtype=torch.float64)
         self._answers = torch.zeros(switches + 1, dtype=torch.float64)
 
+    @property
+    def first(self) -> int:
+        """How many masks it takes before more than the mean is told; 0 where there are too many switches."""
+        switches = len(self.weights)
+        return 8 * (switches + 1) if switches <= _MOST_SWITCHES else 0
+
     def told(self, rows: Tensor) -> Tensor:
         """What the switches of ``rows`` tell: ``[n]``."""
         return self.level + self._masks.switches(rows) @ self.weights
@@ -128,10 +134,10 @@ class LinearControl:
         self._count += len(rows)
         self._answers += design.T @ values
         self.level = float(self._answers[-1] / self._count)
-        if len(self.weights) > _MOST_SWITCHES:
+        if not self.first:
             return
         self._products = design.T @ design + (self._products if len(self._products) else 0.0)
-        if self._count >= 8 * len(design.T):
+        if self._count >= self.first:
             solved = torch.linalg.lstsq(self._products, self._answers, driver="gelsd").solution
             self.weights, self.level = solved[:-1], float(solved[-1])
 

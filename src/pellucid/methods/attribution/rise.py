@@ -136,9 +136,12 @@ class Rise:
                 average.extend(torch.stack(terms).mean(0))
             for of_turn, values in zip(turns, answers, strict=True):
                 control.add(of_turn, values)
+            if asked < control.first <= asked + number * paired <= self.samples // 8:
+                # What follows has so much less noise that the first masks would only add theirs.
+                average = Running(average.mean)
             asked += number * paired
             report(asked, self.samples, "rise")
-            if self._settled(average.mean, average.half_width()):
+            if average.count and self._settled(average.mean, average.half_width()):
                 break
         return average.mean, average.half_width(), asked
 
