@@ -51,9 +51,10 @@ class Inputs:
         """The tensor at the point, ``[batch, …]``."""
         return self.tensors[self.point]
 
-    def rows(self, index: Tensor | slice) -> "Inputs":
-        """The examples at ``index``; an index tensor may repeat examples."""
-        tensors = {name: tensor[index] for name, tensor in self.tensors.items()}
+    def rows(self, index: Tensor | slice, value: Tensor | None = None) -> "Inputs":
+        """The examples at ``index``, with ``value`` at the point if it is given; an index tensor may repeat examples."""
+        given = {} if value is None else {self.point: value}
+        tensors = {name: given[name] if name in given else tensor[index] for name, tensor in self.tensors.items()}
         mask = None if self.mask is None else self.mask[index]
         numbers = range(len(self))[index] if isinstance(index, slice) else index.tolist()
         origins = tuple(self.origins[number] for number in numbers) if self.origins else ()

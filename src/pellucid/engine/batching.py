@@ -99,7 +99,7 @@ def evaluate(
 
     def work(part: slice) -> Tensor:
         index, point = filled(rows[part], size), filled(perturbed(part), size)
-        run = subject.run(inputs.rows(index).at(point), capture=target.capture)
+        run = subject.run(inputs.rows(index, point), capture=target.capture)
         return target.rows(index)(run)[: len(rows[part])].double()
 
     return in_batches(len(rows), size, work, what)
