@@ -100,3 +100,46 @@ def test_every_column_is_a_feature_with_its_name(task):
 def test_statistics_that_do_not_fit_are_refused(means, deviations, said):
     with pytest.raises(UsageError, match=said):
         Tabular(("a", "b"), None, means, deviations)
+
+
+def edited(task, script):
+    row = task.prepare([5.0, 10.0]).origins[0].raw
+    edits = task.edits(row, script)
+    for edit in edits:
+        row = edit.apply(row)
+    return row, [edit.said for edit in edits]
+
+
+@pytest.mark.parametrize(
+    ("script", "age", "income", "said"),
+    [
+        ("age = 35, income += 5", 35, 15, ["age from 5 to 35", "income from 10 to 15"]),
+        ("Income *= 2; 0 -= 1", 4, 20, ["income from 10 to 20", "age from 5 to 4"]),
+    ],
+)
+def test_columns_are_edited_by_name_or_number(task, script, age, income, said):
+    assert edited(task, script) == ({"age": age, "income": income}, said)
+
+
+def test_a_choice_is_edited_by_its_name():
+    columns = ("age", "colour red", "colour green")
+    task = Tabular(columns, choices={"colour": ("colour red", "colour green")})
+    row = {"age": 1.0, "colour red": 1.0, "colour green": 0.0}
+    (edit,) = task.edits(row, "colour = green")
+    assert edit.apply(row) == {"age": 1.0, "colour red": 0.0, "colour green": 1.0}
+    with pytest.raises(UsageError, match="colour is not 'gren'; did you mean 'green'"):
+        task.edits(row, "colour = gren")
+
+
+def test_an_edit_of_no_column_is_refused_with_the_nearest(task):
+    with pytest.raises(UsageError, match="no column 'incme'; did you mean 'income'"):
+        edited(task, "incme = 3")
+    with pytest.raises(UsageError, match="write it as age = 5"):
+        edited(task, "older")
+
+
+def test_another_row_is_one_edit_for_each_column_that_differs(task):
+    row = task.prepare([5.0, 10.0]).origins[0].raw
+    (edit,) = task.changes(row, "5, 12.5")
+    assert edit.apply(row) == {"age": 5.0, "income": 12.5}
+    assert task.changes(row, {"age": 5, "income": 10}) == ()

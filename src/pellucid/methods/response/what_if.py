@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Union
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ class WhatIf:
     )
 
     edit: Annotated[str, "what to change, such as 'age = 35; hours += 5' or 'replace bad with good'"] = ""
-    instead: Annotated[Any, Data(), "a whole other input, in the place of single edits"] = None
+    instead: Annotated[Union[str, Any], Data(), "a whole other input, in the place of single edits"] = None
     explain: Annotated[Explainer | None, "what explains the answers before and after, such as lrp"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Change:
