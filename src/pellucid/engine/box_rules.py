@@ -26,13 +26,14 @@ class Flow(Protocol):
 class Step:
     """An operation that computes ``boxes`` of its output only; None where what it makes of boxes is no map.
 
-    ``reads`` are larger boxes that are put together for it.
+    ``reads`` are larger boxes that are put together for it, ``maps`` the places whose plain maps it looks at.
     """
 
     operation: Operation
     boxes: Boxes | None
     compute: Callable[[Flow], list[Any]]
     reads: Boxes | None = None
+    maps: tuple[Slot, ...] = ()
 
     def run(self, flow: Flow) -> list[Any]:
         """What it returns: the contents of boxes with the channels last, or a whole tensor."""
@@ -100,17 +101,16 @@ def _pointwise(setting: Setting) -> Step | None:
     for leaf in _tensors(operation):
         shape = setting.shapes[leaf] if isinstance(leaf, Slot) else tuple(leaf.shape)
         spread = math.prod(shape) == 1 or (len(shape) >= len(onto) and all(n == 1 for n in shape[-len(onto) :]))
-        if not spread and not (isinstance(leaf, Slot) and len(shape) == len(onto) + 2 and shape[2:] == onto):
+        if not spread and not (isinstance(leaf, Slot) and shape[2:] == onto):
             return None
 
+    operands = {slot for slot in operation.inputs if setting.shapes[slot][2:] == onto}
+    maps = tuple(slot for slot in operands if slot not in reads or not boxes.equal(setting.boxes[slot]))
+
     def compute(flow: Flow) -> list[Any]:
-        def operand(slot: Slot) -> Tensor:
-            is_map = setting.shapes[slot][2:] == onto and len(setting.shapes[slot]) == len(onto) + 2
-            return flow.cut(slot, boxes) if is_map else flow.plain(slot)
+        return operation.run(lambda slot: flow.cut(slot, boxes) if slot in operands else flow.plain(slot), 1)
 
-        return operation.run(operand, 1)
-
-    return Step(operation, boxes, compute)
+    return Step(operation, boxes, compute, maps=maps)
 
 
 def _along_channels(position: int, name: str) -> Rule:
@@ -201,7 +201,8 @@ def _slide(setting: Setting, sliding: Sliding, fill: float, instead: Mapping[int
             lambda slot: flow.cut(slot, read, padding, fill) if slot == source else flow.plain(slot), 1
         )  # fmt: skip
 
-    return Step(operation, boxes, compute, read)
+    same = read.equal(changed.moved(sliding.padding, padded))
+    return Step(operation, boxes, compute, read, () if same else (source,))
 
 
 def _constant_pad(setting: Setting) -> Step | None:
@@ -227,7 +228,7 @@ def _mean(setting: Setting) -> Step | None:
         change = flow.cut(source, boxes) - flow.before(source, boxes)
         return [flow.plain(output) + change.sum(tuple(every), keepdim=bool(setting.argument(2, "keepdim"))) / positions]
 
-    return Step(operation, None, compute)
+    return Step(operation, None, compute, maps=(source, output))
 
 
 def _per_axis(value: Any, axes: int) -> tuple[int, ...]:

@@ -93,7 +93,7 @@ def cut(plain: Tensor, to: Boxes) -> Tensor:
         inside = (inside[:, None] + torch.arange(size) * stride).view(-1)
     starts = (to.origins * torch.tensor(strides)).sum(1)
     channels = plain.shape[-1]
-    found = plain.view(-1, channels).index_select(0, (starts[:, None] + inside).view(-1))
+    found = plain.view(-1, channels).index_select(0, (starts[:, None] + inside).view(-1).to(plain.device))
     return found.view(len(to), *to.size, channels)
 
 

@@ -87,7 +87,7 @@ def incremental(
     to be computed anyway, and where memory would not do. ``one`` and ``cover`` have one row.
     """
     pictured = one.value.ndim > 2 and windows.axes == tuple(range(2, one.value.ndim))
-    if not pictured or one.value.dtype not in _TOLERANCE:
+    if subject.module is None or not pictured or one.value.dtype not in _TOLERANCE:
         return None
     numbers = sorted({0, len(windows) // 2, len(windows) - 1})
     several = one.rows(torch.zeros(len(numbers), dtype=torch.long)).at(windows.covered(one.value, cover, numbers))
@@ -98,11 +98,9 @@ def incremental(
         with Recorder(several.tensors) as together:
             expected = subject.run(several).scores
         passes = program(alone, together, (plain, expected), len(numbers))
-        if not fits_budget(passes.elements * plain.element_size()):
-            return None
         network = Covered(passes, one, cover, windows)
         meter.count(forward=1)
-        if network.share > largest_share:
+        if network.share > largest_share or not fits_budget(2 * network.bytes_kept):
             return None
         found = network.scores(torch.tensor(numbers))
     except (Unrepeatable, NotAnswerable, SubjectFailed, RuntimeError) as error:

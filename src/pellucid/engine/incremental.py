@@ -63,6 +63,11 @@ class Incremental:
         sizes += [self._bytes(step.operation.args[0], step.reads) for step in self._steps.values() if step.reads]
         return math.ceil(sum(sizes)), math.ceil(max(sizes))
 
+    @property
+    def bytes_kept(self) -> int:
+        """The bytes of the plain activations, each of which may be kept twice: as a map that is padded as well."""
+        return 2 * sum(tensor.numel() * tensor.element_size() for tensor in self._plain.values())
+
     @torch.no_grad()
     def answer(self, windows: Tensor, contents: Tensor) -> Tensor | None:
         """What the network answers where the boxes of these windows hold ``contents`` ``[n, *size, channels]``.
@@ -97,13 +102,18 @@ class Incremental:
         return self._maps[key]
 
     def _computed(self, plain: dict[Slot, Tensor]) -> dict[Slot, Tensor]:
-        """The plain activations; what is computed anew for all windows is let go of when nothing more reads it."""
-        kept = {slot for step in self._steps.values() for slot in (*step.operation.inputs, *step.operation.outputs)}
+        """The plain activations that somebody looks at later."""
+        kept = {*plain}.union(*(step.maps for step in self._steps.values()))
+        for number, operation in enumerate(self._program.operations):
+            kept.update(slot for slot in operation.inputs if slot not in self._varying)
+            if number not in self._steps:
+                kept.update(slot for slot in operation.inputs if slot in self.boxes)
+        kept.update(slot for slot in self._last_read if self._last_read[slot] == len(self._program.operations))
         for number, operation in enumerate(self._program.operations):
             found = operation.run(plain.__getitem__, 1)
             plain |= {slot: t for slot, t in zip(operation.outputs, found, strict=True) if slot is not None}
             for slot in operation.inputs:
-                if self._last_read[slot] == number and slot in self._varying and slot not in {*kept, *self.boxes}:
+                if self._last_read[slot] == number and slot not in kept:
                     del plain[slot]
         return plain
 

@@ -6,7 +6,6 @@ changed: the operations, their settings and every tensor that no operation of th
 
 import functools
 import itertools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -89,12 +88,6 @@ class Program:
     conditions: Mapping[Slot, bool]
     shapes: Mapping[Slot, tuple[int, ...]]
     batched: frozenset[Slot]
-
-    @property
-    def elements(self) -> int:
-        """How many elements all tensors of one row have."""
-        slots = {slot for operation in self.operations for slot in operation.outputs if slot is not None}
-        return sum(math.prod(self.shapes[slot]) for slot in slots)
 
     def depending_on(self, name: str) -> frozenset[Slot]:
         """The slots that are computed from one of the inputs, itself among them."""

@@ -12,7 +12,7 @@ from pellucid.engine.covered import Covered, Windows, incremental
 from pellucid.engine.targets import Target
 
 # For fewer, whole passes cost less than to find out what can be left away.
-_FEWEST_WINDOWS = 16
+_FEWEST_WINDOWS = 64
 
 
 def with_windows(
@@ -28,7 +28,8 @@ def with_windows(
     network = incremental(subject, inputs, cover, windows) if worth_it else None
     if network is None:
         return _whole(subject, inputs, target, cover, windows, what), 1.0
-    size = examples_within_budget(*network.bytes_per_window)
+    total, largest = network.bytes_per_window
+    size = examples_within_budget(2 * total, largest)  # half of the budget may be what is kept
     size = math.ceil(len(windows) / math.ceil(len(windows) / size))  # batches of one size: kernels are made per shape
 
     def work(part: slice) -> Tensor:
