@@ -41,7 +41,7 @@ def pair_interactions(worth: Tensor, index: Index) -> Tensor:
     both, one, none = (worth * weights[size + 2 - members] for members in (2, 1, 0))
     mixed = present.T @ (one[:, None] * absent)
     found = present.T @ (both[:, None] * present) + absent.T @ (none[:, None] * absent) - mixed - mixed.T
-    return found.fill_diagonal_(0)
+    return ((found + found.T) / 2).fill_diagonal_(0)
 
 
 def kernel_regression(masks: Tensor, worth: Tensor, weights: Tensor, nothing: float, everything: float) -> Tensor:

@@ -121,8 +121,9 @@ def _estimate(game: Game, masks: Tensor) -> Estimate:
 
 def _pooled(estimates: list[Estimate]) -> Estimate:
     """Independent estimates weighted by their precision."""
-    precision = [1 / estimate.half_width.square().mean() for estimate in estimates]
-    total = torch.stack(precision).sum()
-    mean = sum(one.mean * share / total for one, share in zip(estimates, precision, strict=True))
-    squares = sum((one.half_width * share / total).square() for one, share in zip(estimates, precision, strict=True))
-    return Estimate(mean, squares.sqrt())
+    half_widths = torch.stack([one.half_width for one in estimates])
+    precision = 1 / half_widths.square().mean(1, keepdim=True)
+    share = precision / precision.sum()
+    return Estimate(
+        (share * torch.stack([one.mean for one in estimates])).sum(0), (share * half_widths).square().sum(0).sqrt()
+    )

@@ -93,7 +93,9 @@ class PartitionShap:
         nothing, everything = game.ends()
         waiting.add(_Part(len(held) - 1, torch.zeros(game.features, dtype=torch.bool), 1.0, everything - nothing))
         while len(waiting) and game.asked + 2 <= self.budget:
-            for part in _divided(game, tree, held, waiting.largest(min(_AT_ONCE, (self.budget - game.asked) // 2))):
+            # Only the largest quarter at a time: what they turn out to hold decides which groups come next.
+            number = min(max(1, len(waiting) // 4), _AT_ONCE, (self.budget - game.asked) // 2)
+            for part in _divided(game, tree, held, waiting.largest(number)):
                 waiting.add(part)
         scores, undivided = waiting.scores, waiting.largest(len(waiting))
         for part in undivided:
