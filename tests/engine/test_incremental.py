@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
 from torch import nn
 from torch.nn import functional
 
@@ -342,3 +344,40 @@ def test_a_black_box_shows_no_operations():
     subject = pl.wrap(lambda batch: torch.as_tensor(batch).sum((1, 2, 3))[:, None], task)
     inputs = subject.prepare(pixels(1, 1, 8, 8, dtype=torch.float32))
     assert incremental(subject, inputs, torch.zeros_like(inputs.value), windows_of((8, 8), (2, 2), (1, 1))) is None
+
+
+class Gated(nn.Module):
+    """Reads a picture and a second picture that gates what was seen, and a number of every example."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.other, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Conv2d(4, 3, 3, 2)
+
+    def forward(self, picture, gate, scale):
+        seen = self.convolution(picture).relu() * self.other(gate).sigmoid()
+        return self.last(seen * scale[:, None, None, None]).mean((2, 3))
+
+
+def test_other_inputs_are_the_same_for_all_windows():
+    network, point, gate, scale = seeded(Gated), pixels(1, 3, 20, 20), pixels(1, 3, 20, 20, seed=1), pixels(1, seed=2)
+    tensors = {"picture": point, "gate": gate, "scale": scale}
+    subject, windows = pl.wrap(network, pl.tasks.TensorTask()), windows_of((20, 20), (3, 3), (2, 2))
+    inputs = pl.Inputs(tensors, "picture")
+    found, share = with_windows(subject, inputs, one_class(subject, inputs), torch.zeros_like(point), windows)
+    expected = whole_passes(lambda covered: network(covered, gate, scale), point, torch.zeros_like(point), windows)
+    assert share < 0.5
+    assert torch.allclose(found, expected[:, 1], atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [16, 40])
+def test_efficientnet_lite0_answers_the_same(window):
+    subject = pl.load("efficientnet-lite0")
+    inputs = subject.prepare(Image.fromarray(data.chelsea()))
+    windows, cover = windows_of((224, 224), (window, window), (25, 25)), torch.zeros_like(inputs.value)
+    fast = incremental(subject, inputs, cover, windows)
+    assert fast is not None
+    assert fast.share < 0.8
+    found = torch.cat([fast.scores(part) for part in torch.arange(len(windows)).split(8)])
+    expected = whole_passes(subject.module, inputs.value, cover, windows)
+    assert agree(found, expected, torch.float32)

@@ -46,31 +46,27 @@ class Operation:
     kwargs: Mapping[str, Any]
     outputs: tuple[Slot | None, ...]
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         return str(self.function.overloadpacket)
 
-    @property
+    @functools.cached_property
     def inputs(self) -> list[Slot]:
         """The tensors of the pass that it reads, each once."""
         return list(dict.fromkeys(leaf for leaf in _leaves((self.args, self.kwargs)) if isinstance(leaf, Slot)))
 
-    @property
+    @functools.cached_property
     def counts_rows(self) -> bool:
         """Whether a setting depends on the number of rows."""
         return any(isinstance(leaf, Rows) for leaf in _leaves((self.args, self.kwargs)))
 
-    def filled(self, tensor: Callable[[Slot], Any], rows: int) -> tuple[list[Any], dict[str, Any]]:
-        """Its arguments for so many rows, with these tensors."""
+    def run(self, tensor: Callable[[Slot], Any], rows: int) -> list[Any]:
+        """What it returns for so many rows, with these tensors."""
 
         def fill(leaf: Any) -> Any:
             return tensor(leaf) if isinstance(leaf, Slot) else leaf.factor * rows if isinstance(leaf, Rows) else leaf
 
-        return _mapped(list(self.args), fill), _mapped(dict(self.kwargs), fill)
-
-    def run(self, tensor: Callable[[Slot], Any], rows: int) -> list[Any]:
-        """What it returns for so many rows, with these tensors."""
-        args, kwargs = self.filled(tensor, rows)
+        args, kwargs = _mapped([self.args, self.kwargs], fill)
         return results(_any_strides(self.function)(*args, **kwargs))
 
 

@@ -23,7 +23,6 @@ def with_windows(
     Where the subject's operations can be repeated in parts, only what a window reaches is computed again. The second
     number is the share of the multiply-adds of whole passes that was spent.
     """
-    numbers = torch.arange(len(windows))
     worth_it = len(windows) >= _FEWEST_WINDOWS and not target.capture
     network = incremental(subject, inputs, cover, windows) if worth_it else None
     if network is None:
@@ -31,12 +30,16 @@ def with_windows(
     total, largest = network.bytes_per_window
     size = examples_within_budget(2 * total, largest)  # half of the budget may be what is kept
     size = math.ceil(len(windows) / math.ceil(len(windows) / size))  # batches of one size: kernels are made per shape
+    spent = []
 
     def work(part: slice) -> Tensor:
-        found = _in_part(network, target, numbers[part], size)
-        return found if found is not None else _whole(subject, inputs, target, cover, windows.some(numbers[part]))
+        numbers = torch.arange(len(windows))[part]
+        found = _in_part(network, target, numbers, size)
+        spent.append(len(numbers) * (1.0 if found is None else network.share))
+        return _whole(subject, inputs, target, cover, windows.some(numbers)) if found is None else found
 
-    return in_batches(len(windows), size, work, what), network.share
+    found = in_batches(len(windows), size, work, what)
+    return found, sum(spent) / len(windows)
 
 
 def _in_part(network: Covered, target: Target, numbers: Tensor, size: int) -> Tensor | None:

@@ -69,17 +69,7 @@ class Occlusion:
         cover = baseline_value(subject, inputs, subject.task.baselines()[0] if self.baseline is None else self.baseline)
         axes = position_axes(subject, inputs)
         sizes = tuple(inputs.value.shape[axis] for axis in axes)
-        window = _extent(self.window, sizes, _default_window(subject, sizes), "window")
-        stride = _extent(self.stride, sizes, tuple(max(1, side // 2) for side in window), "stride")
-        if any(step > side for step, side in zip(stride, window, strict=True)):
-            raise UsageError(
-                f"occlusion(stride={self.stride!r}) leaves gaps between windows of {window}; make it smaller"
-            )
-        coarse = _extent(self.refine, sizes, stride, "refine")
-        if any(wide % step or wide > side for wide, step, side in zip(coarse, stride, window, strict=True)):
-            raise UsageError(
-                f"occlusion(refine={self.refine!r}): give a multiple of the stride {stride}, at most the window {window}"
-            )
+        window, stride, coarse = self._extents(subject, sizes)
         counts = [-(-(size - side) // step) + 1 for size, side, step in zip(sizes, window, stride, strict=True)]
         starts = torch.cartesian_prod(*[torch.arange(n) * step for n, step in zip(counts, stride, strict=True)])
         windows = Windows(starts.view(-1, len(sizes)), window, axes)
@@ -99,6 +89,21 @@ class Occlusion:
         features = once_per_position(subject, inputs)
         answer = attribution(subject, inputs, query, target, scores, plain.to(scores.dtype), features, quality=quality)
         return answer if self.refine is None else dataclasses.replace(answer, notes=(*answer.notes, _APPROXIMATE))
+
+    def _extents(self, subject: Subject, sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The window, the stride and the coarse stride along every axis."""
+        window = _extent(self.window, sizes, _default_window(subject, sizes), "window")
+        stride = _extent(self.stride, sizes, tuple(max(1, side // 2) for side in window), "stride")
+        coarse = _extent(self.refine, sizes, stride, "refine")
+        if any(step > side for step, side in zip(stride, window, strict=True)):
+            raise UsageError(
+                f"occlusion(stride={self.stride!r}) leaves gaps between windows of {window}; make it smaller"
+            )
+        if any(wide % step or wide > side for wide, step, side in zip(coarse, stride, window, strict=True)):
+            raise UsageError(
+                f"occlusion(refine={self.refine!r}): give a multiple of the stride {stride}, at most the window {window}"
+            )
+        return [window, stride, coarse]
 
 
 def _default_window(subject: Subject, sizes: tuple[int, ...]) -> tuple[int, ...]:
