@@ -71,7 +71,7 @@ def test_pictures_of_one_channel_are_edited_too():
 def test_boxes_are_checked_against_the_picture_as_the_edits_before_leave_it():
     with pytest.raises(UsageError, match="no part of a picture of 3 × 6 pixels"):
         picture_edits(PICTURE, "crop 0,0,3,6; box 2,1,5,4 black")
-    crop, box = picture_edits(PICTURE, "crop 1,0,8,6; box 2,1,7,4 black")
+    _crop, box = picture_edits(PICTURE, "crop 1,0,8,6; box 2,1,7,4 black")
     assert np.asarray(box.apply(PICTURE)).shape == RAMP.shape
 
 

@@ -93,7 +93,7 @@ def made_quiz(
     learned, truth = known[first], _decided(subject, target.rows(index), found)
     middle = float(learned.median()) if subject.task.output == "value" else None
     choices, outputs, (learned, truth) = _choices(target, learned, truth, scores.shape[-1], middle)
-    marks = [digest(points.value[row]) for row in range(len(rest))]
+    marks = [digest(value) for value in (*inputs.value[first], *points.value)]
     return Quiz(
         studied=torch.tensor(first),
         asked=index,
@@ -105,7 +105,7 @@ def made_quiz(
         learned=learned,
         truth=truth,
         middle=middle,
-        identity=digest([subject.fingerprint, sorted(first), marks, choices]),
+        identity=digest([subject.fingerprint, marks, choices]),
     )
 
 
@@ -124,7 +124,7 @@ def _evenly(order: Sequence[int], known: Tensor, number: int) -> list[int]:
     for row in order:
         by_answer.setdefault(int(known[row]), []).append(row)
     ranks = {row: rank for rows in by_answer.values() for rank, row in enumerate(rows)}
-    return sorted(order, key=lambda row: (ranks[row], order.index(row)))[:number]
+    return sorted(order, key=ranks.__getitem__)[:number]  # Sorting keeps the order of equals.
 
 
 def _decided(subject: Subject, target: Target, scores: Tensor) -> Tensor:
@@ -164,9 +164,10 @@ def _questions(
 ) -> tuple[Inputs, Features, tuple[tuple[int, ...], ...]]:
     features = quiz_features(subject, inputs)
     hiding = hidden_point(subject, inputs, features, None) if edited > 0 else None
+    counts = features.counts()
     values, hidden = [], []
     for place, row in enumerate(rows):
-        count, value, gone = features.counts()[row], inputs.value[row], ()
+        count, value, gone = counts[row], inputs.value[row], ()
         due = int((place + 1) * edited) > int(place * edited)  # Spread evenly over the questions.
         if hiding is not None and due and count > 1:
             gone = tuple(sorted(torch.randperm(count, generator=draws[row])[: count // 2].tolist()))

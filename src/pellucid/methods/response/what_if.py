@@ -1,6 +1,5 @@
 """What if: edit the input, ask again, and divide the difference among the edits."""
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Union
 
@@ -15,6 +14,7 @@ from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.attributing import Explainer
 from pellucid.engine.edits import Edits, has_raw_form, raw_form
+from pellucid.engine.shapley import coalitions, shapley_values
 from pellucid.engine.targets import Target, again, at_position, probabilities, resolve
 from pellucid.results.attribution import Attribution
 from pellucid.results.change import Change
@@ -141,25 +141,10 @@ class _Told(NamedTuple):
         return self.values[-1] - self.values[_without(len(self.said))]
 
 
-def shapley_values(values: Tensor) -> Tensor:
-    """Σ over S without i of |S|! (n − |S| − 1)! / n! · (v(S ∪ i) − v(S)), from ``values`` ``[2ⁿ]`` of all subsets, whose
-    number has bit i where i is in the subset."""
-    number = len(values).bit_length() - 1
-    subsets = torch.arange(len(values))
-    sizes = sum((subsets >> player & 1 for player in range(number)), torch.zeros_like(subsets))
-    orders = [1 / (number * math.comb(number - 1, size)) for size in range(number)]
-    weights = torch.tensor([*orders, 0.0], dtype=torch.float64)[sizes]
-    shares = []
-    for player in range(number):
-        without = subsets[subsets >> player & 1 == 0]
-        shares.append((weights[without] * (values[without | 1 << player] - values[without])).sum())
-    return torch.stack(shares)
-
-
 def _asked(number: int) -> Tensor:
     """The subsets asked about, first nothing and last everything: all, or of many edits each alone and each left out."""
     if number <= _TOLD_APART:
-        return (torch.arange(2**number)[:, None] >> torch.arange(number) & 1).bool()
+        return coalitions(number)
     single = torch.eye(number, dtype=torch.bool)
     ends = torch.tensor([[False], [True]]).expand(2, number)
     return torch.cat([ends[:1], single, ~single, ends[1:]])
