@@ -33,6 +33,7 @@ _NAMES = {
     "Counterfactuals": "pellucid.results.counterfactual",
     "Evaluation": "pellucid.results.evaluation",
     "Interactions": "pellucid.results.interactions",
+    "Picks": "pellucid.results.picks",
     "Report": "pellucid.results.report",
     "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from pellucid.results.counterfactual import Counterfactuals
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.interactions import Interactions
+    from pellucid.results.picks import Picks
     from pellucid.results.report import Report
     from pellucid.results.response import Response
     from pellucid.results.route import Route

@@ -6,6 +6,7 @@ from pellucid.results.class_response import ClassResponse
 from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.interactions import Interactions
+from pellucid.results.picks import Picks
 from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
@@ -20,6 +21,7 @@ __all__ = [
     "Curve",
     "Evaluation",
     "Interactions",
+    "Picks",
     "RegionSwaps",
     "Report",
     "Response",

@@ -46,7 +46,7 @@ class Streak:
         view=View.DECISION,
         askers={Asker.DEVELOPER, Asker.DOMAIN_EXPERT, Asker.AFFECTED_PERSON, Asker.AUDITOR},
         needs={Access.OUTPUTS},
-        properties={"perturbation"},
+        properties={"perturbation", "stochastic"},
         cost="about 4 F per feature: 200 F for 50 superpixels",
         references=("elenberg2017streaming",),
         serves=("A7",),
