@@ -18,16 +18,14 @@ from pellucid.engine.judge import Best, Judge, SpentError
 from pellucid.engine.outcomes import Limits, Outcome, outcome
 from pellucid.engine.proximal import Cost, descend
 from pellucid.engine.search_space import SearchSpace
+from pellucid.engine.single_changes import put_together, single_changes, taken_back
 
 _REFERENCES = 512
 _CANDIDATES = 8
 _ROUNDS = 60
 _STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
 _DESCENT = 40
-_LISTED = 256
-_WIDTH = 4
-_DEPTH = 8
-_FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
+_REPEATS = 4
 _RADII = 16
 _SHELL = 64
 _APART = 0.4
@@ -40,6 +38,8 @@ class Search:
     def __init__(self, judge: Judge, space: SearchSpace, most: int | None, reference: Tensor | None) -> None:
         self.judge, self.space, self.reason = judge, space, ""
         self._most, self._reference = most, reference
+        # What lies between two choices has a meaning to networks only: differences there say nothing of black boxes.
+        self._sloped = judge.differentiable or not space.choices
 
     def run(self) -> None:
         """Search until nothing gets cheaper or a limit is reached."""
@@ -53,7 +53,12 @@ class Search:
         start = self._gaps(nothing)
         if bool(self.judge.goal.met(start)[0]) or not bool(self.space.movable.any()):
             return
-        pools = [self._from_reference(), self._put_together(), self._along_slopes(float(start[0]))]
+        moves = single_changes(self.space, self._reference)
+        pools = [
+            self._from_reference(),
+            put_together(self.judge, self.space, moves, self._most),
+            self._along_slopes(float(start[0])),
+        ]
         if int(self.space.movable.sum()) <= _FEW or not any(map(len, pools)):
             pools.append(self._from_shells())
         met = torch.cat([nothing[:0], *pools])
@@ -86,66 +91,10 @@ class Search:
         offsets = offsets[self.space.cost(offsets).argsort(stable=True)[: min(_REFERENCES, self.judge.left // 4)]]
         return self._met(offsets, self._gaps(offsets)) if len(offsets) else offsets
 
-    def _put_together(self) -> Tensor:
-        """Single changes, put together as long as none reaches the goal: what gains most per cost first."""
-        moves = self._moves()
-        states = torch.zeros(1, len(self.space.origin), dtype=torch.float64)
-        gaps = self._gaps(states)
-        found = [states[:0]]
-        for _ in range(_DEPTH if self._most is None else min(self._most, _DEPTH)):
-            if not len(moves) or len(states) * len(moves) > self.judge.left // 4:
-                break
-            tried = torch.cat([self._with_moves(state, moves) for state in states])
-            before = torch.cat(
-                [torch.stack([gap, cost]).expand(len(moves), 2) for gap, cost in self._told(states, gaps)]
-            )
-            now = self._gaps(tried)
-            found.append(self._met(tried, now))
-            if len(found[-1]):
-                break
-            dearer = (self.space.cost(tried) - before[:, 1]).clamp(min=1e-6)
-            rate = torch.where(now > before[:, 0], (now - before[:, 0]) / dearer, -torch.inf)
-            # Half of those that go on gained most per cost, half came closest.
-            order = [*rate.argsort(descending=True, stable=True)[:_WIDTH].tolist()]
-            order += now.argsort(descending=True, stable=True)[:_WIDTH].tolist()
-            chosen = list(dict.fromkeys(number for number in order if rate[number] > -torch.inf))
-            states, gaps = tried[chosen], now[chosen]
-            if not chosen:
-                break
-        return torch.cat(found)
-
-    def _told(self, states: Tensor, gaps: Tensor) -> list[tuple[Tensor, Tensor]]:
-        return list(zip(gaps, self.space.cost(states), strict=True))
-
-    def _moves(self) -> list[tuple[Tensor, Tensor]]:
-        """Elements and the offsets that they can take instead: every other choice, and steps of what is a number."""
-        if len(self.space.origin) > _LISTED or not bool((self.space.high - self.space.low).isfinite().all()):
-            return []
-        moves = [(group, option) for group in self.space.choices for option in self.space.options(group)]
-        chosen = {int(element) for group in self.space.choices for element in group}
-        for element in self.space.movable.nonzero()[:, 0].tolist():
-            if element in chosen:
-                continue
-            ends = [
-                bound * part for bound in (self.space.low[element], self.space.high[element]) for part in _FRACTIONS
-            ]
-            rows = torch.zeros(len(ends), len(self.space.origin), dtype=torch.float64)
-            rows[:, element] = torch.stack(ends)
-            values = self.space.snapped(rows, outwards=True)[:, element].unique()
-            moves += [(torch.tensor([element]), value[None]) for value in values if value != 0]
-        return moves
-
-    @staticmethod
-    def _with_moves(state: Tensor, moves: list[tuple[Tensor, Tensor]]) -> Tensor:
-        rows = state.expand(len(moves), -1).clone()
-        for row, (elements, values) in zip(rows, moves, strict=True):
-            row[elements] = values
-        return rows
-
     def _along_slopes(self, start: float) -> Tensor:
         """Ends of the walk along the slopes, and of Wachter's descent from the example with growing weight of the goal."""
         nothing = torch.zeros(1, len(self.space.origin), dtype=torch.float64)
-        if self.judge.cost_of_slopes(self.space) * 4 > self.judge.left:
+        if not self._sloped or self.judge.cost_of_slopes(self.space) * 4 > self.judge.left:
             return nothing[:0]
         ends = [walked(self.judge, self.space, nothing)]
         if self.judge.differentiable:
@@ -187,58 +136,39 @@ class Search:
         return torch.cat([offsets[:0], *found])
 
     def _refine(self, met: Tensor) -> None:
-        """Move starts along the boundary, then settle what is not continuous, then take back what is not needed."""
+        """Move starts along the boundary, settle what takes some values only, and take back what is not needed."""
         starts = self._apart(met)
-        ends = retreated(self.judge, self.space, starts, _ROUNDS)
-        if not bool(self.space.discrete.any()):
-            self._take_back(ends[self.space.cost(ends).argsort(stable=True)[:2]])
-            return
-        self._settle(torch.cat([ends, starts]))
-        if self.judge.best.offsets is not None:
-            self._take_back(self.judge.best.offsets[None])
-            self._settle(self.judge.best.offsets[None])
+        ends = retreated(self.judge, self.space, starts, _ROUNDS) if self._sloped else starts
+        if bool(self.space.discrete.any()):
+            self._settle(torch.cat([ends, starts]))
+        for _ in range(_REPEATS):
+            before, best = self.judge.best.cost, self.judge.best.offsets
+            if best is None:
+                return
+            best = taken_back(self.judge, self.space, best)
+            if bool(self.space.discrete.any()):
+                self._settle(best[None])
+            if self.judge.best.cost >= before * (1 - 1e-4):
+                return
 
     def _settle(self, ends: Tensor) -> None:
-        """Snap what takes some values only, and search the rest around it anew."""
+        """Make choices of what is between them, search the numbers beside each pattern of choices anew, and round these."""
         snapped = torch.cat([self.space.snapped(ends), self.space.snapped(ends, outwards=True)]).unique(dim=0)
         gaps = self._gaps(snapped)
-        if bool(self.space.discrete[self.space.movable].all()):
-            return
-        order = torch.where(self.judge.goal.met(gaps), self.space.cost(snapped), torch.inf).argsort(stable=True)
-        for row in order[:_CANDIDATES].tolist():
+        known: set[bytes] = set()
+        for row in torch.where(self.judge.goal.met(gaps), self.space.cost(snapped), torch.inf).argsort(stable=True):
             beside = self.space.beside(snapped[row])
-            start = beside.offsets(self.space.points(snapped[row : row + 1]))
-            start = torch.where(beside.movable, start, torch.zeros_like(start))
-            ends = walked(self.judge, beside, torch.cat([start, torch.zeros_like(start)]))
-            ends, met = reached(self.judge, beside, ends)
-            good = ends[self.judge.goal.met(met)]
-            if len(good):
-                retreated(self.judge, beside, good, _ROUNDS // 4)
-
-    def _take_back(self, offsets: Tensor) -> None:
-        """Undo changes of single features, wholly or in part, as long as the goal stays reached."""
-        for row in offsets:
-            now = row[None].clone()
-            while True:
-                tried = self._undone(now[0])
-                if not len(tried) or len(tried) > self.judge.left // 4:
-                    break
-                gaps = self._gaps(tried)
-                good = self._met(tried, gaps, 1)
-                if not len(good) or float(self.space.cost(good)) > float(self.space.cost(now)) * (1 - 1e-4):
-                    break
-                now = good
-
-    def _undone(self, offsets: Tensor) -> Tensor:
-        changed = self.space.changed(offsets[None])[0].nonzero()[:, 0]
-        if len(changed) > _LISTED:
-            return offsets[None][:0]
-        rows = []
-        for feature in changed.tolist():
-            own = self.space.features == feature
-            rows += [torch.where(own, offsets * part, offsets) for part in (0.0, 0.25, 0.5, 0.75, 0.9)]
-        tried = self.space.snapped(torch.stack(rows)) if rows else offsets[None][:0]
-        return tried[(tried != offsets).any(1)] if len(tried) else tried
+            pattern = beside.origin.numpy().tobytes()
+            if pattern in known or len(known) == _CANDIDATES or not bool(beside.movable.any()):
+                continue
+            known.add(pattern)
+            start = torch.where(beside.movable, snapped[row], torch.zeros_like(snapped[row]))[None]
+            tried, found = reached(self.judge, beside, walked(self.judge, beside, torch.cat([start, start * 0])))
+            tried = tried[self.judge.goal.met(found)]
+            if len(tried):
+                tried = retreated(self.judge, beside, tried, _ROUNDS // 4)
+                whole = torch.cat([beside.snapped(tried, outwards=True), beside.snapped(tried)]).unique(dim=0)
+                self.judge.gaps(beside, whole)
 
     def _with_few_features(self, met: Tensor) -> None:
         """Search again where only the features may change that cost most in what was found with more of them."""

@@ -44,15 +44,17 @@ class Best:
     def see(self, points: Tensor, gaps: Tensor, met: Tensor) -> None:
         """Remember what is better than what is known."""
         offsets = self.space.offsets(points)
-        fine, costs = self.space.kept(offsets, self.most), (self.price or self.space.cost)(offsets)
-        good = torch.where(fine & met, costs, torch.inf)
-        cheapest = int(good.argmin())
-        if float(good[cheapest]) < self.cost:
-            self.offsets, self.cost = offsets[cheapest].clone(), float(good[cheapest])
-        near = torch.where(fine, gaps, -torch.inf)
-        nearest = int(near.argmax())
-        if float(near[nearest]) > self.gap:
-            self.closest, self.gap = offsets[nearest].clone(), float(near[nearest])
+        costs = (self.price or self.space.cost)(offsets)
+        cheaper, nearer = met & (costs < self.cost), (gaps > self.gap) & (self.offsets is None)
+        rows = (cheaper | nearer).nonzero()[:, 0]
+        rows = rows[self.space.kept(offsets[rows], self.most)] if len(rows) else rows
+        if not len(rows):
+            return
+        good = torch.where(met[rows], costs[rows], torch.inf)
+        if float(good.min()) < self.cost:
+            self.offsets, self.cost = offsets[rows[good.argmin()]].clone(), float(good.min())
+        if float(gaps[rows].max()) > self.gap:
+            self.closest, self.gap = offsets[rows[gaps[rows].argmax()]].clone(), float(gaps[rows].max())
 
 
 class Limiter:

@@ -14,6 +14,7 @@ from pellucid.engine.attributing import readable_features
 Norm = Literal["l1", "l2"]
 Names = Union[str, tuple[str, ...], None]
 _ROUNDING = 1e-5
+_SINGLE = 5e-7
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,13 @@ class SearchSpace:
         return replace(self, low=torch.where(open_, self.low, zero), high=torch.where(open_, self.high, zero))
 
     def beside(self, offsets: Tensor) -> "SearchSpace":
-        """The space of what is not discrete, around an example whose discrete elements have these offsets ``[elements]``."""
-        fixed = torch.where(self.discrete, offsets, torch.zeros_like(offsets))
-        origin = self.points(fixed[None])[0].flatten().double()
+        """The space of numbers only, around an example with the choices that these offsets ``[elements]`` make."""
+        chosen = torch.zeros_like(self.whole)
+        for group in self.choices:
+            chosen[group] = True
         zero = torch.zeros_like(self.low)
-        low, high = (torch.where(self.discrete, zero, bound) for bound in (self.low, self.high))
+        origin = self.points(torch.where(chosen, offsets, zero)[None])[0].flatten().double()
+        low, high = (torch.where(chosen, zero, bound) for bound in (self.low, self.high))
         return replace(self, origin=origin, low=low, high=high)
 
     def snapped(self, offsets: Tensor, outwards: bool = False) -> Tensor:
@@ -113,7 +116,8 @@ class SearchSpace:
         room = _ROUNDING * (1 + offsets.abs())
         fine = ((offsets >= self.low - room) & (offsets <= self.high + room)).all(1)
         own, changed = self._own(offsets), offsets != 0
-        close = (own - own.round()).abs() <= _ROUNDING * (1 + own.abs())
+        # What single precision leaves of a whole number when it is scaled and shifted.
+        close = (own - own.round()).abs() <= _SINGLE * (own.abs() + self.shift.abs() + self.factor.abs())
         fine &= (close | ~(self.whole & changed)).all(1)
         for group in self.choices:
             valid = close[:, group].all(1) & (own[:, group].round().sum(1) == 1) & (own[:, group].round() >= 0).all(1)

@@ -143,7 +143,14 @@ class Counterfactuals(Result):
             group = list(self.choices[name])
             return _short(self.elements[group[int(own[group].argmax())]], name)
         segments = self._segments(example).expand(points.shape).flatten()
-        return _written(float(own[segments == feature].mean()))
+        return _written(float(own[segments == feature].mean()), self._rounding(segments == feature))
+
+    def _rounding(self, elements: Tensor) -> float:
+        """How far rounding of points can move own values."""
+        if self.factor is None or self.offset is None:
+            return 0.0
+        sizes = self.factor.abs() + self.offset.abs()
+        return 1e-6 * float(sizes.expand(self.inputs.shape[1:]).flatten()[elements].max())
 
     def answered(self, example: int, number: int | None = None) -> str:
         """What the subject answers about the example, or about a counterfactual, in words."""
@@ -176,10 +183,8 @@ class Counterfactuals(Result):
         if not bool(self.found[example, number]):
             return f"None was found: {self.reason[example] or 'no other one'}."
         if self.kind == "pertinent-positive":
-            return (
-                f"The answer {self.answered(example)} would be {self.answered(example, number)} with {len(differing)} of "
-                f"{int(self.features.segments.max()) + 1} {self.features.kind}s alone: {self._listed(differing)}."
-            )
+            some = f"{len(differing)} of {int(self.features.segments.max()) + 1} {self.features.kind}s"
+            return f"With {some} alone{self._listed(differing)} the answer would still be {self.answered(example, number)}."
         if self.swaps is not None:
             count = len(self.swaps.cells[example])
             what = f"{count} of {self.swaps.grid[0] * self.swaps.grid[1]} regions looked as in the other picture"
@@ -199,10 +204,9 @@ class Counterfactuals(Result):
         return f"The answer would be {self.answered(example, number)} instead of {self.answered(example)} if {what}."
 
     def _listed(self, features: list[int]) -> str:
-        """Names of features, as far as they have names and are few."""
-        if self.features.labels is None or len(features) > _NAMED:
-            return "the others hold no information"
-        return ", ".join(map(self.label, features)) or "nothing is needed"
+        """Names of features in brackets, as far as they have names and are few."""
+        short = self.features.labels is not None and 0 < len(features) <= _NAMED
+        return f" ({', '.join(map(self.label, features))})" if short else ""
 
     def summary(self) -> str:
         lines = []
@@ -246,9 +250,9 @@ class Counterfactuals(Result):
         return self.features.segments[min(example, len(self.features.segments) - 1)]
 
 
-def _written(value: float) -> str:
+def _written(value: float, rounding: float) -> str:
     nearest = round(value)
-    return str(nearest) if abs(value - nearest) < 1e-4 * max(1.0, abs(value)) * 0.1 else f"{value:.4g}"
+    return str(nearest) if abs(value - nearest) <= rounding + 1e-6 * abs(value) else f"{value:.4g}"
 
 
 def _short(option: str, group: str) -> str:
