@@ -28,7 +28,9 @@ def test_one_or_two_players_are_exact(players):
 def test_the_mean_over_seeds_is_the_shapley_value_for_few_orders():
     worth = table(1, 5)
     exact = asked(ExactShapley(baseline=0.0), worth, 5).scores[0]
-    found = torch.stack([asked(PermutationShap(baseline=0.0, budget=18, seed=n), worth, 5).scores[0] for n in range(300)])
+    found = torch.stack(
+        [asked(PermutationShap(baseline=0.0, budget=18, seed=n), worth, 5).scores[0] for n in range(300)]
+    )
     error = found.std(0) / 300**0.5
     assert bool(((found.mean(0) - exact).abs() <= 4 * error).all())
     assert float(error.min()) > 0
