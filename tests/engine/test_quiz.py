@@ -109,6 +109,17 @@ def test_pictures_have_squares_hidden():
     assert "8 of 16 cells hidden" in quiz.described(0)
 
 
+def test_an_example_in_which_nothing_can_be_hidden_is_asked_as_it_is():
+    model = pl.load("digits-cnn")
+    flat = torch.linspace(0, 1, 12).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).clone()
+    flat[0] = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    inputs, quiz = quiz_of(model, flat, edited=1.0, studied=1)
+    for place, hidden in enumerate(quiz.hidden):
+        example = int(quiz.asked[place])
+        assert bool(hidden) == (example == 0)
+        assert torch.equal(quiz.points.value[place], inputs.value[example]) == (example != 0)
+
+
 def test_a_unit_decides_nothing():
     model = pl.load("wine-mlp")
     rows = model.task.reference[:20]

@@ -84,9 +84,9 @@ def _taken(subject: "Subject", shown: "Material", path: Path, name: str) -> bool
     from pellucid.metrics.forward_simulation import CONTROL
     from pellucid.reports.exhibits import check_one_method
 
-    check_one_method(shown.quiz, len(shown.arms))
     if subject.task.modality is Modality.IMAGE:
         raise NotAnswerable("a terminal cannot show pictures; write the quiz as a page: --page quiz.html")
+    check_one_method(shown.quiz, len(shown.arms))
     record: dict[str, Any] = {"quiz": shown.quiz.identity, "reader": name, "answers": {}}
     if path.exists():
         record = dict(read_answers(path, shown.quiz))

@@ -162,21 +162,34 @@ def _choices(
 def _questions(
     subject: Subject, inputs: Inputs, rows: Sequence[int], draws: Sequence[torch.Generator], edited: float
 ) -> tuple[Inputs, Features, tuple[tuple[int, ...], ...]]:
+    """The points that are asked about, what can be hidden, and what is. Where nothing can be, an example is asked as it
+    is."""
     features = quiz_features(subject, inputs)
-    hiding = hidden_point(subject, inputs, features, None) if edited > 0 else None
-    counts = features.counts()
     values, hidden = [], []
     for place, row in enumerate(rows):
-        count, value, gone = counts[row], inputs.value[row], ()
         due = int((place + 1) * edited) > int(place * edited)  # Spread evenly over the questions.
-        if hiding is not None and due and count > 1:
-            gone = tuple(sorted(torch.randperm(count, generator=draws[row])[: count // 2].tolist()))
-            keep = torch.ones(1, count, dtype=torch.bool)
-            keep[0, list(gone)] = False
-            value = blended(value, hiding[row], features.segments[row], keep)[0]
-        values.append(value)
+        one = slice(row, row + 1)
+        value, gone = _halved(subject, inputs.rows(one), features.rows(one), draws[row]) if due else (None, ())
+        values.append(inputs.value[row] if value is None else value)
         hidden.append(gone)
     return inputs.rows(torch.tensor(rows)).at(torch.stack(values)), features, tuple(hidden)
+
+
+def _halved(
+    subject: Subject, one: Inputs, features: Features, draws: torch.Generator
+) -> tuple[Tensor | None, tuple[int, ...]]:
+    """One example's point with a random half of its features hidden, and which these are."""
+    (count,) = features.counts()
+    if count < 2:
+        return None, ()
+    try:
+        hiding = hidden_point(subject, one, features, None)[0]
+    except NotAnswerable:  # Every feature looks the same hidden as shown.
+        return None, ()
+    gone = tuple(sorted(torch.randperm(count, generator=draws)[: count // 2].tolist()))
+    keep = torch.ones(1, count, dtype=torch.bool)
+    keep[0, list(gone)] = False
+    return blended(one.value[0], hiding, features.segments[0], keep)[0], gone
 
 
 def quiz_features(subject: Subject, inputs: Inputs) -> Features:
