@@ -75,8 +75,9 @@ def blurring(point: Tensor, most: float) -> Callable[[Tensor], Tensor]:
 
     def points(masks: Tensor) -> Tensor:
         height = masks.view(-1, 1, *point.shape[1:]) * (_LEVELS - 1)
-        shares = (1 - (height - torch.arange(_LEVELS).view(-1, 1, 1)).abs()).clamp(min=0)
-        return torch.einsum("nlhw,lchw->nchw", shares.to(point.dtype), levels)
+        # At a level itself the slope is that of the part below, and at 0 that of the part above: never of neither.
+        below = (height.detach().ceil().long() - 1).clamp(0, _LEVELS - 2).expand(-1, len(point), -1, -1)
+        return torch.lerp(levels.gather(0, below), levels.gather(0, below + 1), height.to(point.dtype) - below)
 
     return points
 

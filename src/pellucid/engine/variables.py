@@ -13,7 +13,7 @@ from pellucid.core.spec import Modality
 from pellucid.core.subject import Inputs, Subject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variable:
     """One number of the point, or one choice among several of which exactly one is 1.
 

@@ -8,7 +8,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from pellucid.core.content import digest
-from pellucid.core.errors import BadInput, UsageError
+from pellucid.core.errors import BadInput, NotAnswerable, UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision, Population
 from pellucid.core.seeds import generator
@@ -106,6 +106,12 @@ class Response:
         named = None if wanted is None else words(wanted, known_names(subject, inputs))
         chosen = variables(subject, inputs, named)
         notes = [f"{len(inputs)} of {len(given)} cases were asked about."] if len(given) > len(inputs) else []
+        if named is None:
+            same = [variable for variable in chosen if len(variable.values(inputs.value).unique()) < 2]
+            chosen = tuple(variable for variable in chosen if variable not in same)
+            if not chosen:
+                raise NotAnswerable("every variable has the same value in all cases; there is nothing to compare")
+            notes += [f"{variable.name} has the same value in all cases: it is left out." for variable in same]
         if self.joint:
             surface = self._surface(subject, inputs, target, chosen)
             return Answer(
