@@ -19,13 +19,14 @@ class Goal(Target):
 
     ``side`` is ±1 where the explained quantity has to cross ``threshold``, upwards or downwards. Where it is 0, classes
     compete: the foil has to come first, or anything but the target where there is no foil; with ``keep`` the target has to
-    stay first, or ahead of the foil. ``wanted`` is what the new class must have at least.
+    stay first, or ahead of the foil. ``wanted`` is what the new class must have at least, ``margin`` how large a gap has to be.
     """
 
     side: int = 0
     threshold: float = 0.0
     wanted: float | None = None
     keep: bool = False
+    margin: float = 0.0
     slack: float = 0.0
 
     def rows(self, rows: Tensor | slice) -> "Goal":
@@ -44,8 +45,12 @@ class Goal(Target):
         return lead if self.wanted is None else torch.minimum(lead, new - self.wanted)
 
     def met(self, gaps: Tensor) -> Tensor:
-        """Whether gaps are positive beyond doubt."""
+        """Whether gaps are large enough beyond doubt: rounding cannot turn it back."""
         return gaps >= self.slack
+
+    def reached(self, gaps: Tensor) -> Tensor:
+        """Whether gaps are large enough; of two classes that are equal neither comes first."""
+        return gaps >= self.margin if self.side or self.margin else gaps > 0
 
     def competing(self, run: Run) -> Tensor:
         """The explained quantity of every class, ``[n, classes]``; losses with their sign turned, so that more is better."""

@@ -125,8 +125,7 @@ def _asked_again(subject: Subject, one: Inputs, found: Outcome, layer: str | Non
     several = one.rows(torch.zeros(len(found.points), dtype=torch.long))
     given, replaced = (several.at(found.points), {}) if layer is None else (several, {layer: found.points})
     run = subject.run(given, capture=goal.capture, replace=replaced, original=True)
-    gaps = goal(run)
-    reached = gaps > 0 if not goal.side else gaps >= 0
+    reached = goal.reached(goal(run))
     return plain.detach().cpu(), answers(run, goal).detach().cpu(), reached.cpu()
 
 

@@ -4,6 +4,7 @@ Both minimise ``c · max(−gap, −κ) + β |d|₁ + |d|₂² + γ |x − autoe
 the value that stands for no information; a positive adds d to that value, towards the example. So both are bounds on d.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,7 @@ from pellucid.engine.search_space import SearchSpace
 
 _STRENGTHS = tuple(10.0**power for power in range(-2, 5))
 _REFINED = 4
-_TOLERANCE = 1e-4
+_TOLERANCE, _FINE = 1e-4, 1e-10
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Pertinent:
     strength: float | None = None
     iterations: int = 500
 
-    def cost(self, offsets: Tensor) -> Tensor:
-        """β |d|₁ + |d|₂² of each row."""
-        return self.sparsity * offsets.abs().sum(1) + offsets.square().sum(1)
+    def price(self, space: SearchSpace, offsets: Tensor) -> Tensor:
+        """All of the objective but what c weighs, of each row."""
+        size = self.sparsity * offsets.abs().sum(1) + offsets.square().sum(1)
+        return size + self.unlikeness(space, offsets)[0]
 
     def unlikeness(self, space: SearchSpace, offsets: Tensor) -> tuple[Tensor, Tensor]:
         """γ |x − autoencoder(x)|² of each row, and its slopes."""
@@ -89,8 +91,8 @@ def pertinent(
     limits: Limits,
 ) -> Outcome:
     """The cheapest point that reaches the goal by κ: first for a row of c, then between those that fail and succeed."""
-    farther = replace(goal, slack=max(goal.slack, weights.margin))
-    best = Best(space, limits.most, price=weights.cost)
+    farther = replace(goal, margin=weights.margin, slack=goal.slack + weights.margin)
+    best = Best(space, limits.most, price=functools.partial(weights.price, space))
     judge, ended = Judge(subject, one, farther, best, limits.budget, limits.seconds), ""
     try:
         if weights.strength is not None:
@@ -100,7 +102,7 @@ def pertinent(
             _by_strength(judge, space, weights)
     except SpentError as spent:
         ended = str(spent)
-    return outcome(space, features, goal, one, best, ended)
+    return outcome(space, features, farther, one, best, ended)
 
 
 def _by_strength(judge: Judge, space: SearchSpace, weights: Pertinent) -> None:
@@ -113,13 +115,13 @@ def _by_strength(judge: Judge, space: SearchSpace, weights: Pertinent) -> None:
         good = judge.goal.met(gaps)
         if not bool(good.any()):
             return
-        cheapest = torch.where(good, weights.cost(offsets), torch.inf).argmin()
+        cheapest = torch.where(good, weights.price(space, offsets), torch.inf).argmin()
         middle, step = strengths[cheapest], (strengths[1] / strengths[0]).log()
         strengths = middle * (torch.linspace(-1, 1, _REFINED, dtype=torch.float64) * step).exp()
 
 
 def _minima(judge: Judge, space: SearchSpace, weights: Pertinent, strengths: Tensor) -> Tensor:
-    margin = max(weights.margin, 2 * judge.goal.slack)
+    margin = 2 * judge.goal.slack - weights.margin  # a little beyond, so that minima reach it
 
     def loss(offsets: Tensor, rows: Tensor) -> Tensor:
         missing = (margin - judge.gaps(space, offsets)).clamp(min=0) - margin
@@ -134,4 +136,5 @@ def _minima(judge: Judge, space: SearchSpace, weights: Pertinent, strengths: Ten
 
     starts = torch.zeros(len(strengths), len(space.origin), dtype=torch.float64)
     cost = Cost(weights.sparsity, 1.0, space.low, space.high)
-    return descend(loss, loss_and_slopes, cost, starts, weights.iterations, _TOLERANCE)[0]
+    tolerance = _TOLERANCE if weights.strength is None else _FINE
+    return descend(loss, loss_and_slopes, cost, starts, weights.iterations, tolerance)[0]
