@@ -19,7 +19,7 @@ class Goal(Target):
 
     ``side`` is ±1 where the explained quantity has to cross ``threshold``, upwards or downwards. Where it is 0, classes
     compete: the foil has to come first, or anything but the target where there is no foil; with ``keep`` the target has to
-    stay first, or ahead of the foil. ``wanted`` is what the new class must have at least, ``margin`` how large a gap has to be.
+    stay first, or ahead of the foil. ``wanted`` is what the new class must have at least, ``margin`` how large a gap must be.
     """
 
     side: int = 0
