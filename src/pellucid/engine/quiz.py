@@ -81,7 +81,7 @@ def made_quiz(
     if len(order) <= studied:
         raise NotAnswerable(
             f"{studied} examples are to be studied and there are {len(order)} different ones; at least one more must be "
-            "left to ask about"
+            "left to ask about; about fewer ask region-perturbation or what-if"
         )
     scores = in_batches(len(inputs), subject.batch_size(inputs), lambda part: subject.run(inputs.rows(part)).scores)
     known = _decided(subject, target, scores)

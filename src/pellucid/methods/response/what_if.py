@@ -60,12 +60,12 @@ class WhatIf:
         alternatives=("occlusion", "lime"),
     )
 
-    edit: Annotated[str, "what to change, such as 'age = 35; hours += 5' or 'replace bad with good'"] = ""
+    edit: Annotated[str | None, "what to change: 'age = 35; hours += 5', or 'replace bad with good'"] = None
     instead: Annotated[Union[str, Any], Data(), "a whole other input, in the place of single edits"] = None
     explain: Annotated[Explainer | None, "what explains the answers before and after, such as lrp"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Change:
-        if bool(self.edit) == (self.instead is not None):
+        if (self.edit is None) == (self.instead is None):
             raise UsageError("it takes edit='…' or a whole other input as instead=…, one of the two")
         inputs = subject.prepare(query.inputs)
         target = resolve(subject, inputs, query)
@@ -95,7 +95,8 @@ class WhatIf:
     def _told(self, subject: Subject, inputs: Inputs, whole: Target, row: slice) -> "_Told":
         one, target = inputs.rows(row), whole.rows(row)
         raw = raw_form(one)
-        edits = subject.task.edits(raw, self.edit) if self.edit else subject.task.changes(raw, self.instead)
+        task = subject.task
+        edits = task.changes(raw, self.instead) if self.edit is None else task.edits(raw, self.edit)
         if not edits:
             raise UsageError("the other input is the same as this one; there is nothing to compare")
         game = Edits(subject, one, target, edits)
