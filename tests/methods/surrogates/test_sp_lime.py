@@ -60,7 +60,7 @@ def test_words_are_matched_whatever_their_place_and_letters():
 
 def test_a_sparse_lime_explains_unless_another_method_is_named():
     method = SpLime(budget=1)
-    assert method.explain == Lime(keep=6)
+    assert method.explain == Lime(samples=300, keep=6)
     result = SpLime(budget=1, explain=Lime(keep=1, baseline=0.0))(table(), pl.Population(ROWS))
     assert result.occurrences.max() <= 5
     assert int((result.explanations.by_feature()[0] != 0).sum()) == 1

@@ -1,7 +1,7 @@
 """SP-LIME: a few cases, with their explanations, that together show what the network goes by over many."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Union
 
 import torch
 from annotated_types import Ge
@@ -12,12 +12,14 @@ from pellucid.core.meter import report
 from pellucid.core.method import method
 from pellucid.core.query import Decision, Population
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
-from pellucid.core.subject import Subject
+from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.attributing import Explainer
 from pellucid.engine.coverage import cover, importance
 from pellucid.methods.surrogates.lime import Lime
 from pellucid.results.attribution import Attribution
 from pellucid.results.picks import Picks
+
+Cases = Union[Sequence[Any], Tensor, Inputs]
 
 _AT_ONCE = 16
 
@@ -43,7 +45,7 @@ class SpLime:
         askers={Asker.DEVELOPER, Asker.DOMAIN_EXPERT, Asker.AUDITOR},
         needs={Access.OUTPUTS},  # and what the explaining method needs
         modalities={Modality.TEXT, Modality.TABULAR},
-        cost="once the explaining method per case, and once more per pick: 1001 F each",
+        cost="once the explaining method per case, and once more per pick: 301 F each",
         references=("ribeiro2016should",),
         serves=("A6",),
         caveat=(
@@ -54,10 +56,12 @@ class SpLime:
     )
 
     budget: Annotated[int, Ge(1), "number of cases to pick, at most"] = 10
-    explain: Annotated[Explainer, "what explains each case; sparse explanations tell cases apart"] = Lime(keep=6)
+    explain: Annotated[Explainer, "what explains each case; sparse explanations tell cases apart"] = Lime(
+        samples=300, keep=6
+    )
 
     def __call__(self, subject: Subject, query: Population) -> Picks:
-        data = query.data if isinstance(query.data, Tensor) else list(query.data)
+        data = query.data if isinstance(query.data, Tensor | Inputs) else list(query.data)
         if not len(data):
             raise BadInput("there are no cases to pick from")
         scored = _Scored()
@@ -87,7 +91,7 @@ class SpLime:
         )
 
     def _one_by_one(
-        self, subject: Subject, data: Sequence[Any] | Tensor, query: Population, numbers: list[int]
+        self, subject: Subject, data: Cases, query: Population, numbers: list[int]
     ) -> list[dict[str, float] | str]:
         """The scores of each case by feature, or why it cannot be explained."""
         try:
@@ -98,8 +102,8 @@ class SpLime:
             return [found for number in numbers for found in self._one_by_one(subject, data, query, [number])]
         return [_by_name(answer, example) for example in range(len(answer))]
 
-    def _asked(self, subject: Subject, data: Sequence[Any] | Tensor, query: Population, numbers: list[int]) -> Attribution:
-        inputs = data[torch.tensor(numbers)] if isinstance(data, Tensor) else [data[number] for number in numbers]
+    def _asked(self, subject: Subject, data: Cases, query: Population, numbers: list[int]) -> Attribution:
+        inputs = _some(data, numbers)
         target = query.target.tolist() if isinstance(query.target, Tensor) else query.target
         if isinstance(target, list):
             if len(target) != len(data):
@@ -114,6 +118,12 @@ class SpLime:
             yield f"{len(refused)} of {cases} cases could not be explained and count as empty: {refused[0]}"
         if len(picked) < min(self.budget, cases):
             yield f"{len(picked)} cases show every feature that scores anything: no further one is picked."
+
+
+def _some(data: Cases, numbers: list[int]) -> Any:
+    if isinstance(data, Inputs):
+        return data.rows(torch.tensor(numbers))
+    return data[torch.tensor(numbers)] if isinstance(data, Tensor) else [data[number] for number in numbers]
 
 
 class _Scored:
