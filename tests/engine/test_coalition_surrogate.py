@@ -60,7 +60,9 @@ def test_intervals_are_the_spread_of_games_drawn_from_the_model(index):
     one, other = torch.triu_indices(PLAYERS, PLAYERS, 1)
     weights = {
         "shapley": torch.stack([shapley_values(unit) for unit in torch.eye(2**PLAYERS).double()], 1),
-        "pairs": torch.stack([pair_interactions(unit, index)[one, other] for unit in torch.eye(2**PLAYERS).double()], 1),
+        "pairs": torch.stack(
+            [pair_interactions(unit, index)[one, other] for unit in torch.eye(2**PLAYERS).double()], 1
+        ),
     }
     for name, found in questions.items():
         total = sum(

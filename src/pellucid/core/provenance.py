@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from pellucid import __version__
+from pellucid.core.content import by_content
 from pellucid.core.record import record
 
 
@@ -17,7 +18,8 @@ def versions() -> dict[str, str]:
 
 
 @record
-@dataclass(frozen=True)
+@by_content
+@dataclass(frozen=True, eq=False)
 class Provenance:
     """Method and fields, subject and query fingerprints, versions, device, dtype and cost of an answer.
 

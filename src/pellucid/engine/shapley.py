@@ -54,7 +54,7 @@ def kernel_regression(masks: Tensor, worth: Tensor, weights: Tensor, nothing: fl
     root = weights.sqrt()[:, None]
     differences = root * (shown[:, :-1] - shown[:, -1:])
     rest = root[:, 0] * (worth - nothing - shown[:, -1] * rise)
-    others = torch.linalg.lstsq(differences, rest[:, None]).solution[:, 0]
+    others = torch.linalg.solve(differences.T @ differences, differences.T @ rest)
     return torch.cat([others, (rise - others.sum())[None]])
 
 

@@ -7,6 +7,7 @@ import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
+from pellucid.core.annotations import Data
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision
@@ -55,7 +56,7 @@ class Permutation:
     )
 
     rows: Annotated[
-        Union[Tensor, None], "other rows in the model's own space, [rows, …]; None: the task's reference rows"
+        Union[Tensor, None], Data(), "other rows in the model's own space, [rows, …]; None: the task's reference rows"
     ] = None
     features: Annotated[Grouping, "what is exchanged together; None: columns, superpixels or elements"] = None
     samples: Annotated[int, Ge(2), "rows that every feature takes its values from"] = 100
