@@ -43,7 +43,7 @@ def fitted(samples, targets=(0,), design="balanced", seed=0, tolerance=None, wid
         width,
     )
     questions = Several(tuple(resolve(subject, INPUTS, pl.Decision(INPUTS, target=target)) for target in targets))
-    return surrogates(subject, INPUTS, questions, near, tolerance=tolerance)
+    return surrogates(subject, INPUTS, questions, near, lambda moments, _: torch.arange(moments.features), tolerance)
 
 
 def truth(target=0, width=0.25):

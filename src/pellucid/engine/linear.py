@@ -106,6 +106,15 @@ def ridge(moments: Moments, columns: Tensor, penalty: float = 1.0) -> LinearMode
     return LinearModel(columns, coefficients, intercept, 1 - unexplained / variation)
 
 
+def explained(moments: Moments, columns: Tensor) -> float:
+    """The share of the variation that least squares on ``columns`` explain; of answers that do not vary, none."""
+    if moments.constant or not len(columns):
+        return 0.0
+    products = moments.scatter[columns, -1]
+    coefficients = torch.linalg.lstsq(moments.scatter[columns][:, columns], products[:, None], driver="gelsd").solution
+    return float(products @ coefficients[:, 0] / moments.scatter[-1, -1])
+
+
 def chosen(moments: Moments, instance: Tensor, terms: int | None) -> Tensor:
     """The columns of a model of ``terms`` terms: by forward selection up to 6 terms, else by weight; None keeps all."""
     if terms is None or terms >= moments.features:

@@ -14,6 +14,8 @@ from pellucid.engine.batching import evaluate
 from pellucid.engine.sampling import Neighbourhood
 from pellucid.engine.targets import Several
 
+Choice = Callable[[linear.Moments, Tensor], Tensor]
+
 _FIRST_ROUND = 128
 _GROWTH = 1.5
 
@@ -52,10 +54,12 @@ def surrogates(
     one: Inputs,
     questions: Several,
     around: Neighbourhood,
-    keep: int | None = None,
+    choose: Choice,
     tolerance: float | None = None,
 ) -> list[Surrogate]:
     """A linear model of each question about one example, all on the same passes.
+
+    ``choose`` takes the moments of the rows and the example as the model reads it, and names the columns of the model.
 
     With a ``tolerance`` rows are drawn in growing rounds, and a question is answered once its largest half interval is
     at most that share of its largest coefficient: whatever the other questions need.
@@ -69,7 +73,7 @@ def surrogates(
         for number in range(len(questions.targets)):
             if number in found:
                 continue
-            fit = _fit(answers, moments.of(number), number, keep, tolerance)
+            fit = _fit(answers, moments.of(number), number, choose, tolerance)
             if fit.converged or tolerance is None or stop == len(around.draws):
                 found[number] = fit
         if len(found) == len(questions.targets):
@@ -78,10 +82,10 @@ def surrogates(
 
 
 def _fit(
-    answers: "_Answers", moments: linear.Moments, number: int, keep: int | None, tolerance: float | None
+    answers: "_Answers", moments: linear.Moments, number: int, choose: Choice, tolerance: float | None
 ) -> Surrogate:
     around = answers.around
-    columns = linear.chosen(moments, around.instance, keep)
+    columns = choose(moments, around.instance)
     model = (
         linear.ridge(moments, columns, 1e-12 * float(moments.weight))
         if around.exact

@@ -10,7 +10,7 @@ import pellucid as pl
 from pellucid.core.errors import UsageError
 from pellucid.engine.coalitions import Game, hidden_point, players
 from pellucid.engine.targets import resolve
-from pellucid.methods import Streak
+from pellucid.methods import Lime, Streak
 from pellucid.tasks.tensor import TensorTask
 
 WEIGHTS = torch.tensor([0.05, 0.40, 0.10, 0.30, 0.02, 0.13], dtype=torch.float64)
@@ -93,6 +93,26 @@ def test_nothing_shown_of_a_picture_is_grey():
     Streak(k=1, features=quarters)(picture, pl.Decision(torch.full((1, 3, 8, 8), 0.7)))
     grey = (0.5 - torch.tensor([0.2, 0.3, 0.4])) / 0.5
     assert any(torch.allclose(point, grey.view(3, 1, 1).expand(3, 8, 8)) for batch in seen for point in batch)
+
+
+def test_regression_chooses_the_terms_that_explain_and_fits_them():
+    weights = torch.zeros(20, dtype=torch.float64)
+    weights[[2, 11, 17]] = torch.tensor([1.0, -4.0, 2.0], dtype=torch.float64)
+    sparse = subject(lambda point: point @ weights)
+    point = pl.Decision(torch.ones(1, 20, dtype=torch.float64))
+    result = Streak(k=3, mode="regression", samples=500, baseline=0.0)(sparse, point)
+    fitted = Lime(samples=500, keep=3, baseline=0.0)(sparse, point)
+    assert result.by_feature()[0].nonzero()[:, 0].tolist() == [2, 11, 17]
+    assert result.by_feature()[0].tolist() == pytest.approx(fitted.by_feature()[0].tolist(), abs=0.05)
+    assert float(result.quality["value"]) == pytest.approx(1, abs=1e-6)
+    low, high = (side[0] for side in result.interval)
+    assert bool(((low - 1e-9 <= weights) & (weights <= high + 1e-9)).all())
+
+
+def test_regression_on_one_term_fits_the_best_one():
+    result = Streak(k=1, mode="regression", samples=64, baseline=0.0)(subject(added), pl.Decision(POINT))
+    assert result.by_feature()[0].nonzero()[:, 0].tolist() == [1]
+    assert float(result.quality["evaluations"]) == 64
 
 
 @pytest.mark.parametrize("fields", [{"k": 0}, {"epsilon": 0.0}, {"epsilon": 1.0}])

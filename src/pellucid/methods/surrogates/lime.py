@@ -16,6 +16,7 @@ from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, 
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import attribution
 from pellucid.engine.coalitions import draws_of, hidden_point, players
+from pellucid.engine.linear import chosen
 from pellucid.engine.neighbourhoods import Sampling, around
 from pellucid.engine.perturb import Baseline, Grouping
 from pellucid.engine.sampling import unchanged
@@ -152,7 +153,10 @@ class Lime:
             )
             questions = Several(tuple(target.rows(slice(row, row + 1)) for row in rows))
             one = inputs.rows(slice(first, first + 1))
-            found |= zip(rows, surrogates(subject, one, questions, near, self.keep, self.tolerance), strict=True)
+            models = surrogates(
+                subject, one, questions, near, lambda moments, point: chosen(moments, point, self.keep), self.tolerance
+            )
+            found |= zip(rows, models, strict=True)
         return [found[row] for row in range(len(inputs))]
 
     def _notes(
