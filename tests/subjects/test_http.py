@@ -14,11 +14,13 @@ import torch
 from torch import nn
 
 import pellucid as pl
+from pellucid.cli.inputs import subject_named
 from pellucid.core import meter
-from pellucid.core.errors import SubjectFailed, UsageError
+from pellucid.core.errors import NotAnswerable, SubjectFailed, UsageError
 from pellucid.core.spec import Access
 from pellucid.methods.attribution.occlusion import Occlusion
 from pellucid.subjects import http
+from pellucid.subjects.pace import Pace
 from pellucid.tasks import Tabular, TensorTask
 
 WEIGHTS = np.array([[1.0, -2.0], [0.5, 4.0], [3.0, 0.0]])
@@ -236,4 +238,126 @@ def test_the_fingerprint_is_of_name_version_and_answers(endpoint):
 
 def test_an_endpoint_that_fails_is_unstable(endpoint):
     endpoint.answer = lambda inputs: Answer(b"", 503)
-    assert pl.load(endpoint.url, task=Tabular(["a", "b", "c"])).fingerprint.startswith("unstable")
+    assert pl.load(endpoint.url, retries=0, task=Tabular(["a", "b", "c"])).fingerprint.startswith("unstable")
+
+
+class Watch:
+    """A clock that only sleeping moves."""
+
+    def __init__(self):
+        self.now, self.slept = 0.0, []
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def paced(subject, rate=None):
+    """The subject with a clock of the test's own, and that clock."""
+    watch = Watch()
+    subject.pace = Pace(rate, lambda: watch.now, watch.sleep)
+    return subject, watch
+
+
+def answers_after(*failures):
+    """Fail in these ways first, then answer."""
+    left = list(failures)
+
+    def answer(inputs):
+        return left.pop(0) if left else {"scores": (np.asarray(inputs) @ WEIGHTS).tolist()}
+
+    return answer
+
+
+def test_no_more_requests_are_sent_than_the_rate_allows(endpoint):
+    subject, watch = paced(pl.load(endpoint.url, batch=1, rate=4), rate=4)
+    subject.scores(ROWS)
+    assert watch.slept == [0.25] * 4
+    assert (subject.requests, subject.examples) == (5, 5)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_endpoint_is_asked_again_later_and_later(endpoint, status):
+    endpoint.answer = answers_after(*[Answer(b"busy", status)] * 3)
+    subject, watch = paced(pl.load(endpoint.url))
+    assert np.array_equal(subject.scores(ROWS).numpy(), ROWS @ WEIGHTS)
+    assert watch.slept == [0.5, 1.0, 2.0]
+    assert (subject.requests, subject.examples) == (4, 20)
+
+
+def test_the_time_that_an_endpoint_asks_for_is_waited_but_not_for_ever(endpoint):
+    endpoint.answer = answers_after(*[Answer(b"", 429, {"Retry-After": wait}) for wait in ("7", "86400", "soon")])
+    subject, watch = paced(pl.load(endpoint.url))
+    subject.scores(ROWS)
+    assert watch.slept == [7.0, 300.0, 2.0]
+
+
+def test_an_endpoint_that_stays_busy_fails_after_the_retries(endpoint):
+    endpoint.answer = lambda inputs: Answer(b"later", 503)
+    subject, watch = paced(pl.load(endpoint.url, retries=2))
+    with pytest.raises(SubjectFailed, match="status 503: 'later'$"):
+        subject.scores(ROWS)
+    assert (len(watch.slept), subject.requests) == (2, 3)
+
+
+def test_other_failures_are_not_asked_again(endpoint):
+    endpoint.answer = lambda inputs: Answer(b"", 500)
+    subject, watch = paced(pl.load(endpoint.url))
+    with pytest.raises(SubjectFailed, match="500"):
+        subject.scores(ROWS)
+    assert (watch.slept, subject.requests) == ([], 1)
+
+
+def test_a_connection_that_is_cut_is_made_again(endpoint):
+    short = Answer(b'{"sco', headers={"Content-Length": "1000", "Connection": "close"})
+    endpoint.answer = answers_after(short)
+    subject, watch = paced(pl.load(endpoint.url))
+    assert np.array_equal(subject.scores(ROWS).numpy(), ROWS @ WEIGHTS)
+    assert watch.slept == [0.5]
+
+
+@pytest.mark.parametrize("options", [{"rate": 0}, {"rate": -1.0}, {"retries": -1}])
+def test_impossible_paces_are_refused(options):
+    with pytest.raises(UsageError, match="must be"):
+        pl.load("http://127.0.0.1/", **options)
+
+
+def test_a_run_that_goes_on_asks_only_what_was_not_answered(endpoint, tmp_path):
+    query = pl.Decision(torch.tensor(ROWS), target=1)
+    whole = Occlusion()(pl.load(endpoint.url), query)
+    killed = pl.load(endpoint.url, batch=2, cache=tmp_path)
+    killed.scores(ROWS[:3])
+    asked = killed.examples - 2  # two examples say that it answers twice the same
+    assert asked == 3
+    resumed = pl.load(endpoint.url, batch=2, cache=tmp_path)
+    found = Occlusion()(resumed, query)
+    assert torch.equal(found.scores, whole.scores)
+    assert found.evaluations == whole.evaluations
+    sent = resumed.examples
+    again = pl.load(endpoint.url, batch=4, cache=str(tmp_path))
+    assert torch.equal(Occlusion()(again, query).scores, whole.scores)
+    assert again.examples == 2 < sent
+
+
+def test_another_address_or_version_is_another_model(endpoint, tmp_path):
+    for url, version in ((endpoint.url, None), (f"{endpoint.url}?model=2", None), (endpoint.url, "2")):
+        subject = pl.load(url, version=version, cache=tmp_path)
+        subject.scores(ROWS)
+        assert subject.examples == len(ROWS) + 2
+
+
+def test_a_model_that_answers_otherwise_than_kept_is_refused(endpoint, tmp_path):
+    pl.load(endpoint.url, cache=tmp_path).scores(ROWS)
+    endpoint.answer = lambda inputs: {"scores": (3 * np.asarray(inputs) @ WEIGHTS).tolist()}
+    with pytest.raises(NotAnswerable, match="version="):
+        pl.load(endpoint.url, cache=tmp_path).scores(ROWS)
+
+
+def test_the_command_line_reaches_rate_retries_and_cache(endpoint, tmp_path):
+    options = ["rate=1000", "retries=1", f"cache={tmp_path / 'answers'}"]
+    subject = subject_named(endpoint.url, options)
+    subject.scores(ROWS)
+    assert (tmp_path / "answers" / "answers.sqlite").is_file()
+    again = subject_named(endpoint.url, options)
+    again.scores(ROWS)
+    assert (subject.examples, again.examples) == (len(ROWS) + 2, 2)

@@ -33,16 +33,20 @@ def load_onnx(
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     output: str | int | None = None,
+    cache: str | Path | None = None,
     name: str | None = None,
 ) -> "OnnxSubject":
     """The model in an ONNX file. ``output`` names the scores, or counts them, where the model has several outputs.
+
+    With a folder as ``cache`` every answer is kept there and never computed again.
 
     Raises ``MissingExtra`` without onnxruntime, and ``BadInput`` for a file that is missing, damaged or has no scores.
     """
     path = Path(path)
     session = _session(path)
     task = labelled(_tensor_task(session) if task is None else task, labels)
-    return OnnxSubject(session, task, digest(path), name=name or path.stem, output=output)
+    subject = OnnxSubject(session, task, digest(path), name=name or path.stem, output=output)
+    return subject if cache is None else subject.remember(cache)
 
 
 class OnnxSubject(BlackBox):
