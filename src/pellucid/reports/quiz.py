@@ -69,7 +69,7 @@ def _inside(data: object) -> str:
 def _welcome(shown: Material) -> str:
     quiz = shown.quiz
     edited = sum(map(bool, quiz.hidden))
-    hidden = f" In {edited} of them some {escape(quiz.features.kind)}s are hidden." if edited else ""
+    hidden = f" In {edited} of them some parts are hidden." if edited else ""
     return (
         f"<div class='brief'><p>A model has answered. You see {len(quiz.studied)} examples with its answers, and then guess what it "
         f"answers to {len(quiz.asked)} others.{hidden} It is the model that you predict, not the truth: it may be wrong.</p>"

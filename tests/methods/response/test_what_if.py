@@ -38,6 +38,13 @@ def test_on_an_additive_model_each_edit_has_its_own_effect():
     assert answer.edits == (("a from 1 to 3", "b from 2 to 3", "c from -1 to 4"),)
 
 
+def test_edits_are_made_in_the_order_in_which_they_are_written():
+    answer = WhatIf(edit="a += 1; a *= 3; b = 0")(table(additive), pl.Decision(ROW, target="yes"))
+    # a is 1, 2, 3 or 6: alone +1 and ×3 add 1 and 2, together 5.
+    assert answer.alone[0].tolist() == pytest.approx([2.0, 4.0, 2.0])
+    assert answer.shares[0].tolist() == pytest.approx([2 * 2.0, 2 * 3.0, 2.0])
+
+
 def test_edits_that_only_work_together_share_what_they_do():
     both = lambda rows: torch.stack([0 * rows[:, 0], rows[:, 0] * rows[:, 1]], 1)  # noqa: E731
     answer = WhatIf(edit="a = 1, b = 1, c = 5")(table(both), pl.Decision({"a": 0, "b": 0, "c": 0}, target="yes"))
