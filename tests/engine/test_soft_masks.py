@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from pellucid.engine.soft_masks import Degrees, SmoothCells, area_loss, blurring, fading
+from pellucid.engine.soft_masks import Degrees, SmoothCells, area_excess, blurring, fading
 
 
 def noise(*shape, seed=0):
@@ -49,6 +49,14 @@ def test_one_cell_lights_what_is_around_it_by_the_smooth_maximum_of_a_gaussian()
     torch.testing.assert_close(found, found.T)
 
 
+def test_masks_have_slopes_where_they_are_whole():
+    masks = SmoothCells((12, 12), 0.1)
+    for value in (0.0, 1.0):
+        cells = torch.full((1, masks.parameters), value, dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(masks.masks(cells).sum(), cells)
+        assert float(slope.min()) > 0
+
+
 def test_a_picture_is_as_sharp_as_its_mask_says():
     picture = noise(3, 40, 40)
     points = blurring(picture, 0.1)
@@ -78,7 +86,15 @@ def test_features_fade_by_their_degrees():
     assert points(degrees).tolist() == [[2, 6, 8], [0, 3, 8]]
 
 
-def test_the_area_loss_compares_with_the_nearest_mask_of_that_area():
-    masks = torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.5, 0.0, 0.0, 0.0]])
-    assert area_loss(masks, torch.tensor([2.0, 1.0, 1.0])).tolist() == [0, 0.75, 0.0625]
-    assert area_loss(masks[:1], torch.tensor([1.5])).tolist() == [0.0625]
+def test_the_excess_over_an_area_is_the_slope_of_the_mean_square_in_order_of_size():
+    masks, ones = noise(3, 20), torch.tensor([4.0, 10.0, 6.5])
+    given = masks.clone().requires_grad_()
+    wanted = (ones[:, None] - torch.arange(20)).clamp(0, 1)
+    loss = (given.sort(1, descending=True).values - wanted).square().sum()
+    (slope,) = torch.autograd.grad(loss, given)
+    torch.testing.assert_close(2 * area_excess(masks, torch.zeros(1), ones), slope)
+
+
+def test_among_equals_the_order_tells_which_are_too_much():
+    excess = area_excess(torch.full((1, 4), 0.5), torch.tensor([[0.0, 0.3, -1.0, 0.1]]), torch.tensor([2.0]))
+    assert excess.tolist() == [[0.5, -0.5, 0.5, -0.5]]

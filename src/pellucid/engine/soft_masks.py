@@ -13,6 +13,8 @@ from pellucid.engine.perturb import faded
 _CELLS = 32
 _TEMPERATURE = 1 / 20
 _LEVELS = 8
+_PLACES = 5
+_HALVINGS = 12
 
 
 class SoftMasks(Protocol):
@@ -22,6 +24,12 @@ class SoftMasks(Protocol):
 
     def masks(self, parameters: Tensor) -> Tensor:
         """``[n, elements]`` masks of ``[n, parameters]``, which lie in 0 … 1 too."""
+
+    def starts(self, share: float) -> Tensor:
+        """``[n, parameters]`` from which to look for a mask that shows this share."""
+
+    def placed(self, values: Tensor) -> Tensor:
+        """At each element what is said of the parameters there: ``[n, elements]`` of ``[n, parameters]``."""
 
 
 class SmoothCells:
@@ -43,8 +51,38 @@ class SmoothCells:
 
     def masks(self, parameters: Tensor) -> Tensor:
         cells = parameters.view(-1, 1, *self._cells)
-        lit = (self._spread(cells) / self._full.to(cells)).clamp(0, 1)
-        return functional.interpolate(lit, self._size, mode="bilinear", align_corners=False).flatten(1)
+        lit = self._spread(cells) / self._full.to(cells)
+        # A lone cell can be a little lighter than among others. It is cut off, but not its slope: all masks start at a limit.
+        lit = lit + (lit.clamp(0, 1) - lit).detach()
+        return self._between(lit)
+
+    def starts(self, share: float) -> Tensor:
+        """Discs in 5 × 5 places, each as large as the share."""
+        rows, columns = (torch.arange(cells, dtype=torch.float64) + 0.5 for cells in self._cells)
+        found = []
+        for down in range(_PLACES):
+            for across in range(_PLACES):
+                y, x = (
+                    (place + 0.5) / _PLACES * cells for place, cells in zip((down, across), self._cells, strict=True)
+                )
+                distance = ((rows - y).square()[:, None] + (columns - x).square()).sqrt().flatten()
+                found.append(self._disc(distance, share))
+        return torch.stack(found)
+
+    def _disc(self, distance: Tensor, share: float) -> Tensor:
+        """The cells up to the largest distance at which the mask shows no more than ``share``."""
+        low, high = 0.0, float(distance.max()) + 1
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            fits = float(self.masks((middle - distance).clamp(0, 1)[None]).mean()) <= share
+            low, high = (middle, high) if fits else (low, middle)
+        return (low - distance).clamp(0, 1)
+
+    def placed(self, values: Tensor) -> Tensor:
+        return self._between(values.view(-1, 1, *self._cells))
+
+    def _between(self, cells: Tensor) -> Tensor:
+        return functional.interpolate(cells, self._size, mode="bilinear", align_corners=False).flatten(1)
 
     def _spread(self, cells: Tensor) -> Tensor:
         kernel = self._kernel.to(cells)
@@ -61,6 +99,13 @@ class Degrees:
 
     def masks(self, parameters: Tensor) -> Tensor:
         return parameters
+
+    def starts(self, share: float) -> Tensor:
+        """All features by the same degree."""
+        return torch.full((1, self.parameters), share, dtype=torch.float64)
+
+    def placed(self, values: Tensor) -> Tensor:
+        return values
 
 
 def blurring(point: Tensor, most: float) -> Callable[[Tensor], Tensor]:
@@ -87,12 +132,14 @@ def fading(point: Tensor, hidden: Tensor, segments: Tensor) -> Callable[[Tensor]
     return lambda masks: faded(point, hidden, segments, masks)
 
 
-def area_loss(masks: Tensor, ones: Tensor) -> Tensor:
-    """How far each mask ``[n, elements]`` is from one with ``ones`` ``[n]`` elements at 1 and all others at 0, wherever
-    they are: the mean square between the two in order of size (fong2019understanding). ``[n]``."""
-    ranks = torch.arange(masks.shape[1], device=masks.device)
-    wanted = (ones[:, None] - ranks).clamp(0, 1)
-    return (masks.sort(1, descending=True).values - wanted).square().mean(1)
+def area_excess(masks: Tensor, order: Tensor, ones: Tensor) -> Tensor:
+    """How far each element of ``masks`` ``[n, elements]`` is above a mask with ``ones`` ``[n]`` elements at 1 and all others
+    at 0: half of the slope of the area loss, which compares the two in order of size (fong2019understanding).
+
+    Which elements these are is told by the masks plus ``order``: among equals by that alone, not by where they stand.
+    """
+    ranks = (masks + order).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    return masks - (ones[:, None] - ranks).clamp(0, 1).to(masks.dtype)
 
 
 def _gaussian(cells: int, deviation: float) -> Tensor:

@@ -19,12 +19,14 @@ from pellucid.engine.batching import evaluate
 from pellucid.engine.coalitions import hidden_point, players
 from pellucid.engine.gradients import gradients
 from pellucid.engine.perturb import Baseline, Grouping
-from pellucid.engine.soft_masks import Degrees, SmoothCells, SoftMasks, area_loss, blurring, fading
+from pellucid.engine.soft_masks import Degrees, SmoothCells, SoftMasks, area_excess, blurring, fading
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
 
-_WEIGHTS = (3.0, 300.0)
 _RATE = 0.05
+_MEMORY = 0.8
+_ON_THE_WAY = 0.6
+_ROUGH = 0.05
 _BLUR = 0.12
 _AREA_TOLERANCE = 0.03
 _ENOUGH = 0.9
@@ -48,9 +50,10 @@ class ExtremalPerturbation:
 
     Each mask is optimised, by gradients, for the explained quantity with only so much of the input shown (``preserve``),
     for a low one with only so much hidden (``delete``), or for both at once; how much is shown is enforced by comparing the
-    mask, in order of size, with one of exactly this area (fong2019understanding). Masks of pictures are smooth, with no
-    detail finer than ``smoothness`` × the side, and what they hide is blurred; anything else, and a picture whose
-    ``features`` or ``baseline`` are named, fades to the baseline by features. There is nothing random in it.
+    mask, in order of size, with one of exactly this area (fong2019understanding). Here the mask starts at the best of 25
+    discs, and the best on the way is kept that has the area and is nearly 0 and 1. Masks of pictures are smooth, with no
+    detail finer than ``smoothness`` × the side, and what they hide is blurred, or as in the ``baseline`` that is named;
+    anything else, and a picture whose ``features`` are named, fades by features. There is nothing random in it.
 
     ``quality`` tells for each area ``wanted`` the ``area`` of the mask, and ``kept``: the share of the score that is there
     with what the mask shows, 1 as with all shown and 0 as with all hidden; ``left`` is that with what it hides. ``smallest``
@@ -66,7 +69,7 @@ class ExtremalPerturbation:
         view=View.DECISION,
         askers={Asker.DEVELOPER, Asker.DOMAIN_EXPERT},
         needs={Access.GRADIENTS},
-        cost="1 B per area and step: 1200 B",
+        cost="1 B per area and step, and 27 F per area: 400 B and 108 F",
         references=("fong2019understanding",),
         serves=("A9",),
         caveat=(
@@ -85,7 +88,7 @@ class ExtremalPerturbation:
     goal: Annotated[
         Literal["preserve", "delete", "both"], "a high score of what is shown, a low one of what is not"
     ] = "preserve"
-    steps: Annotated[int, Ge(1), "steps of the optimiser"] = 300
+    steps: Annotated[int, Ge(1), "steps of the optimiser"] = 100
     smoothness: Annotated[float, Gt(0), "finest detail of a picture's mask, as a share of its side"] = 0.09
     features: Annotated[
         Grouping, "what is shown together; None: smooth masks of a picture, words, columns, elements"
@@ -164,32 +167,83 @@ class ExtremalPerturbation:
         ones = (torch.tensor(self.areas, dtype=torch.float64) * elements).clamp(min=1)
         nothing = float(ask.values(torch.zeros(1, elements, dtype=inputs.value.dtype)))
         scale = abs(value - nothing) or max(abs(value), 1e-6)
-        best = self._optimised(masks, ones, ask, scale)
+        best = self._optimised(masks, ones, ask)
         answers = ask.values(torch.cat([best, 1 - best]))
         kept, left = ((answers - nothing) / (value - nothing or scale)).split(len(best))
         return _Found(best.double(), kept, left, torch.tensor(nothing), ones / elements)
 
-    def _optimised(self, masks: SoftMasks, ones: Tensor, ask: "_Asked", scale: float) -> Tensor:
-        """The masks after all steps, ``[areas, elements]``."""
-        parameters = torch.full((len(ones), masks.parameters), 0.5, dtype=ask.point.dtype, requires_grad=True)
-        optimiser = torch.optim.Adam([parameters], lr=_RATE)
-        first, last = _WEIGHTS
-        for step in range(self.steps):
-            weight = first * (last / first) ** (step / max(1, self.steps - 1))
+    def _optimised(self, masks: SoftMasks, ones: Tensor, ask: "_Asked") -> Tensor:
+        """The best mask of each area on the way from its best start, ``[areas, elements]``."""
+        parameters = self._starts(masks, ones, ask)
+        trace, best = torch.zeros_like(parameters), _Best()
+        for step in range(self.steps + 1):
             with torch.enable_grad():
-                shown = masks.masks(parameters)
-                losses = area_loss(shown, ones.to(shown)).sum()
-            slopes = torch.autograd.grad(losses, shown, retain_graph=True)[0] * weight
-            if self.goal != "delete":
-                slopes = slopes - ask.slopes(shown.detach()) / scale
-            if self.goal != "preserve":
-                slopes = slopes - ask.slopes(1 - shown.detach()) / scale
-            parameters.grad = torch.autograd.grad(shown, parameters, slopes)[0]
-            optimiser.step()
-            with torch.no_grad():
-                parameters.clamp_(0, 1)
-            report(step + 1, self.steps, "extremal perturbation")
-        return masks.masks(parameters.detach())
+                given = parameters.clone().requires_grad_()
+                shown = masks.masks(given)
+            worth, slopes = self._worth(ask, shown.detach())
+            best.see(shown.detach(), worth, ones)
+            rise = _scaled(_through(shown, given, slopes))
+            trace = _MEMORY * trace + (1 - _MEMORY) * rise
+            excess = _through(shown, given, area_excess(shown.detach(), masks.placed(trace), ones))
+            # What is wanted has less and less to say, so that masks come to be 0 and 1.
+            left = min(1.0, (1 - step / self.steps) / (1 - _ON_THE_WAY))
+            parameters = (parameters + _RATE * (left * rise - _scaled(excess))).clamp(0, 1)
+            report(step, self.steps, "extremal perturbation")
+        return best.masks
+
+    def _starts(self, masks: SoftMasks, ones: Tensor, ask: "_Asked") -> Tensor:
+        found = []
+        elements = masks.masks(torch.zeros(1, masks.parameters)).shape[1]
+        for share in (ones / elements).tolist():
+            starts = masks.starts(share).to(ask.point.dtype)
+            worth = self._value(ask, masks.masks(starts)) if len(starts) > 1 else torch.zeros(1)
+            found.append(starts[int(worth.argmax())])
+        return torch.stack(found)
+
+    def _value(self, ask: "_Asked", shown: Tensor) -> Tensor:
+        """What is wanted of each mask: the quantity of what it shows, less that of what it hides."""
+        kept = ask.values(shown) if self.goal != "delete" else torch.zeros(len(shown))
+        return kept - ask.values(1 - shown) if self.goal != "preserve" else kept
+
+    def _worth(self, ask: "_Asked", shown: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with how fast it rises with each element of each mask."""
+        worth, rise = ask.slopes(shown) if self.goal != "delete" else (torch.zeros(()), torch.zeros(()))
+        if self.goal == "preserve":
+            return worth, rise
+        # What is hidden rises where the mask falls, so that both slopes are those along the mask.
+        left, fall = ask.slopes(1 - shown)
+        return worth - left, rise + fall
+
+
+class _Best:
+    """Of each area the mask of most worth so far among those that have the area and are nearly 0 and 1."""
+
+    masks: Tensor
+
+    def __init__(self) -> None:
+        self._worth: Tensor | None = None
+
+    def see(self, shown: Tensor, worth: Tensor, ones: Tensor) -> None:
+        apart = shown.mean(1) - ones / shown.shape[1]
+        rough = area_excess(shown, torch.zeros(1, dtype=shown.dtype), ones).square().mean(1)
+        fits = (apart.abs() <= _AREA_TOLERANCE) & (rough <= _ROUGH)
+        worth = torch.where(fits, worth, -torch.inf)
+        if self._worth is None:
+            self.masks, self._worth = shown, worth
+        # Until one fits, the latest is the nearest to it.
+        better = (worth > self._worth) | self._worth.isinf()
+        self.masks = torch.where(better[:, None], shown, self.masks)
+        self._worth = torch.where(better, worth, self._worth)
+
+
+def _through(shown: Tensor, given: Tensor, slopes: Tensor) -> Tensor:
+    """Slopes along the parameters of masks, of those along their elements."""
+    return torch.autograd.grad(shown, given, slopes, retain_graph=True)[0]
+
+
+def _scaled(values: Tensor) -> Tensor:
+    """Each row with 1 as its largest size."""
+    return values / values.abs().amax(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
 
 
 class _Asked:
@@ -208,12 +262,13 @@ class _Asked:
         runs = (self._subject.run(self._one.at(self._points(one[None])), capture=self._target.capture) for one in masks)
         return torch.cat([self._target(run).double() for run in runs])
 
-    def slopes(self, masks: Tensor) -> Tensor:
-        return torch.cat([self._slope(one[None]) for one in masks])
+    def slopes(self, masks: Tensor) -> tuple[Tensor, Tensor]:
+        values, slopes = zip(*(self._slope(one[None]) for one in masks), strict=True)
+        return torch.cat(values).double(), torch.cat(slopes)
 
-    def _slope(self, mask: Tensor) -> Tensor:
+    def _slope(self, mask: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             mask = mask.clone().requires_grad_()
             point = self._points(mask)
         found = gradients(self._subject, self._one, self._target, replaced=point.detach())
-        return torch.autograd.grad(point, mask, found.gradient.to(point))[0]
+        return found.values, torch.autograd.grad(point, mask, found.gradient.to(point))[0]
