@@ -32,6 +32,8 @@ MADE = "<!-- Made by scripts/docs from the methods themselves: change those, not
 _PATENTED = "Layer-wise relevance propagation is patented in some countries: see [NOTICE](../../NOTICE)."
 _ON_RELEVANCE = ("lrp", "clear", "deep-taylor", "excitation-backprop", "pathway", "relevance-maximization")
 NOTICES = dict.fromkeys(_ON_RELEVANCE, _PATENTED)
+# Fields without which a method says nothing, in Python and as options.
+EXAMPLES = {"what-if": ('edit="box 25%,25%,75%,75% blur"', ' --edit "box 25%,25%,75%,75% blur"')}
 
 
 def generated() -> dict[Path, str]:
@@ -92,14 +94,15 @@ def method_page(record: Record, papers: Mapping[str, Mapping[str, str]]) -> str:
     ]
     how = "Judgement([…])" if record["query"] == "Judgement" else f'{record["query"]}("cat.jpg")'
     home = record["module"].split(".")[1]
+    fields, flags = EXAMPLES.get(record["id"], ("", ""))
     parts = [
         f"# {record['title']}",
         f"*{record['question']}*",
         record["summary"],
         *([NOTICES[record["id"]]] if record["id"] in NOTICES else []),
         _table(("", ""), facts),
-        f"```python\nimport pellucid as pl\n\npl.{home}.{record['class']}()(subject, pl.{how})\n```",
-        f"```sh\npellucid run {record['id']} cat.jpg\n```"
+        f"```python\nimport pellucid as pl\n\npl.{home}.{record['class']}({fields})(subject, pl.{how})\n```",
+        f"```sh\npellucid run {record['id']} cat.jpg{flags}\n```"
         if record["query"] == "Decision"
         else f"```sh\npellucid run {record['id']} --help\n```",
         "## Fields",

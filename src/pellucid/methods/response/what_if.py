@@ -20,6 +20,12 @@ from pellucid.results.attribution import Attribution
 from pellucid.results.change import Change
 
 _TOLD_APART = 12
+_GRAMMAR = (
+    "what to change, apart by semicolons. A row: age = 35; hours += 5; colour = red. A text: replace bad with good; delete "
+    '"very very"; insert not before bad (after, at start, at end). A picture: box 20,30,90,80 blur (mean, or a colour; '
+    "places also as 25%); brightness 1.5; contrast 0.5; grey; blur 4; rotate 15; flip; crop 20,30,90,80. A sequence or "
+    "tensor: 3 = 0.5; 2:5 = 0; 0,2 += 1; 4 = x"
+)
 
 
 @method
@@ -28,14 +34,7 @@ class WhatIf:
 
     An edit is a player: v(S) is the explained quantity of the input with only the edits in S made, in the order in which
     they were written, and all 2ⁿ subsets are asked about (shapley1953value). More than twelve edits are made, but not told
-    apart. What can be edited is up to the task, with statements apart by semicolons:
-
-    - rows: ``age = 35, hours += 5, colour = red`` (``-=`` and ``*=`` too), columns by name or number
-    - texts: ``replace bad with good``, ``delete "very very"``, ``insert not before bad`` (``after``, ``at start`` or ``at
-      end``), the third of several with ``bad#3``
-    - pictures: ``box 20,30,90,80 blur`` (or ``mean``, or a colour; places also in per cent), ``brightness 1.5``,
-      ``contrast 0.5``, ``grey``, ``blur 4``, ``rotate 15``, ``flip``, ``crop 20,30,90,80``
-    - sequences and tensors: ``3 = 0.5``, ``2:5 = 0``, ``0,2 += 1``, ``4 = x``
+    apart. What can be edited is up to the task: see ``edit``, and ``Task.edits``.
 
     ``instead`` is a whole other input. Where it is a row or a text, its differences are the edits.
     """
@@ -60,7 +59,7 @@ class WhatIf:
         alternatives=("occlusion", "lime"),
     )
 
-    edit: Annotated[str | None, "what to change: 'age = 35; hours += 5', or 'replace bad with good'"] = None
+    edit: Annotated[str | None, _GRAMMAR] = None
     instead: Annotated[Union[str, Any], Data(), "a whole other input, in the place of single edits"] = None
     explain: Annotated[Explainer | None, "what explains the answers before and after, such as lrp"] = None
 
