@@ -65,7 +65,7 @@ def test_an_edit_sees_what_those_before_it_have_made_and_does_nothing_where_they
 
 
 def test_what_is_replaced_may_hold_signs_of_patterns():
-    assert after(text_edits("a (b) c", r'replace "(b)" with "\1 {x}"'), "a (b) c") == r"a \1 {x} c"
+    assert after(text_edits("a (b) c", r'replace "(b)" with "\1 {}"'), "a (b) c") == r"a \1 {} c"
 
 
 @pytest.mark.parametrize(

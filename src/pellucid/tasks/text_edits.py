@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Callable
 
 from pellucid.core.errors import UsageError, nearest
 from pellucid.core.subject import Edit
@@ -54,16 +55,17 @@ def _edit(text: str, statement: str) -> Edit:
     name, rest = verb(statement, _VERBS)
     match name, [word.casefold() for word in rest]:
         case "replace", [_, by, _] if by in _BY:
-            return _replacing(text, rest[0], unquoted(rest[2]), None)
+            return _replacing(text, rest[0], lambda word: unquoted(rest[2]), None)
         case "delete", [_]:
-            return _replacing(text, rest[0], "", f"delete “{_named(rest[0])}”")
+            return _replacing(text, rest[0], lambda word: "", f"delete “{_named(rest[0])}”")
         case "insert", [_, "at", ("start" | "beginning" | "end") as where]:
             new = unquoted(rest[0])
             said = f"insert “{new}” at the {'end' if where == 'end' else 'start'}"
             return Edit(said, lambda raw: f"{raw} {new}" if where == "end" else f"{new} {raw}")
         case "insert", [_, ("before" | "after") as side, _]:
             new, anchor = unquoted(rest[0]), unquoted(_named(rest[2]))
-            both = f"{new} {{}}" if side == "before" else f"{{}} {new}"
+            before = side == "before"
+            both = lambda word: f"{new} {word}" if before else f"{word} {new}"  # noqa: E731
             return _replacing(text, rest[2], both, f"insert “{new}” {side} “{anchor}”")
     raise UsageError(
         f"cannot read the edit {statement!r}; write replace A with B, delete A, or insert A before B (after B, at start, "
@@ -71,8 +73,8 @@ def _edit(text: str, statement: str) -> Edit:
     )
 
 
-def _replacing(text: str, wanted: str, new: str, said: str | None) -> Edit:
-    """``new`` in the place of a word; ``{}`` in it stands for the word as the text has it."""
+def _replacing(text: str, wanted: str, new: Callable[[str], str], said: str | None) -> Edit:
+    """What ``new`` makes of a word, as the text has it, in its place; with nothing the space before it goes too."""
     word, _, number = wanted.rpartition("#") if re.fullmatch(r".+#\d+", wanted, re.DOTALL) else (wanted, "", "")
     word = unquoted(word)
     pattern = _whole(word, text)
@@ -82,7 +84,7 @@ def _replacing(text: str, wanted: str, new: str, said: str | None) -> Edit:
     chosen = int(number) if number else None
     if chosen is not None and not 1 <= chosen <= places:
         raise UsageError(f"the text has {word!r} {places} times; there is no {wanted}")
-    said = said or f"replace “{word}” with “{new}”"
+    said = said or f"replace “{word}” with “{new(word)}”"
     if places > 1:
         said += f" (place {chosen} of {places})" if chosen else f" ({places} places)"
 
@@ -94,7 +96,8 @@ def _replacing(text: str, wanted: str, new: str, said: str | None) -> Edit:
             seen += 1
             if chosen is not None and seen != chosen:
                 return match[0]
-            return match[1] + new.replace("{}", match[2]) if new else ""
+            given = new(match[2])
+            return match[1] + given if given else ""
 
         return pattern.sub(put, raw).strip()
 
