@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import t as student
 
 from methods.shapley.games import table
 from pellucid.engine import coalition_surrogate
@@ -74,9 +75,8 @@ def test_intervals_are_the_spread_of_games_drawn_from_the_model(index):
 
 def _half_width(fitted, weights):
     """Conditional spread of linear questions ``[questions, coalitions]``, by the covariance of all coalitions; the trend
-    is one more thing that is not known, with a variance that is very large."""
-    from scipy.stats import t as student
-
+    is one more thing that is not known, with a variance that is very large. It is wider where known values that the
+    answer hangs on are further from what is said without them than expected."""
     everywhere = coalitions(PLAYERS).double() * 2 - 1
     product = (1 + fitted.rates * everywhere[:, None] * everywhere).prod(2)
     mirrored = (1 - fitted.rates * everywhere[:, None] * everywhere).prod(2)
@@ -89,13 +89,22 @@ def _half_width(fitted, weights):
     places = ((fitted.signs + 1) / 2 @ 2 ** torch.arange(PLAYERS).double()).long()
     seen = covariance[places][:, places] + 1e-6 * torch.eye(len(places)).double()
     across = covariance[:, places]
+    hangs = weights @ torch.linalg.solve(seen, across.T).T
     rest = covariance - across @ torch.linalg.solve(seen, across.T)
     variance = (weights @ rest * weights).sum(1).clamp(min=0) * fitted.variance
-    return float(student.ppf(0.975, fitted.freedom)) * variance.sqrt()
+    values = mean_everywhere(fitted)[places]
+    missed, expected = torch.zeros(2, len(places), dtype=torch.float64)
+    for place in range(len(places)):
+        others = [other for other in range(len(places)) if other != place]
+        told = torch.linalg.solve(seen[others][:, others], seen[others, place])
+        missed[place] = (values[place] - told @ values[others]) ** 2
+        expected[place] = (seen[place, place] - told @ seen[others, place]) * fitted.variance
+    surprise = (hangs.square() @ missed) / (hangs.square() @ expected)
+    return float(student.ppf(0.975, fitted.freedom)) * (variance * surprise.clamp(min=1)).sqrt()
 
 
 def test_additive_games_are_exact_and_known_to_be():
     masks, odd, _ = known(lambda rows: rows @ torch.tensor([1.0, -2.0, 0.5, 3.0, 0.0]).double() + 7, 9)
     found = shapley_estimate(masks, odd)
     torch.testing.assert_close(found.mean, torch.tensor([1.0, -2.0, 0.5, 3.0, 0.0]).double(), rtol=0, atol=1e-10)
-    assert float(found.half_width.max()) < 1e-10
+    assert float(found.half_width.max()) < 1e-8

@@ -23,6 +23,8 @@ from pellucid.engine.shapley import Index
 _LOWEST, _HIGHEST = 0.002, 0.95
 _LEAST_RATE = 0.02
 _NUGGET = 1e-6
+_TOLD = 1e-6
+_CHOSEN = 2  # what is fitted beside the trend: the rate, and whether it is the same for all
 
 Weight = Callable[[float], float]
 
@@ -50,10 +52,11 @@ class _Fitted:
         self.coefficients = torch.linalg.solve(self._information, self._solved.T @ values)
         left = values - self.trend @ self.coefficients
         self._pull = torch.cholesky_solve(left[:, None], self._factor)[:, 0]
-        self.freedom = len(signs) - self.trend.shape[1]
+        free = len(signs) - self.trend.shape[1]
+        self.freedom = free - _CHOSEN
         self.variance = max(float(left @ self._pull) / self.freedom, 1e-300)
         determinants = 2 * self._factor.diagonal().log().sum() + torch.linalg.slogdet(self._information).logabsdet
-        likelihood = -self.freedom * math.log(self.variance) - float(determinants)
+        likelihood = -free * math.log(self.variance) - float(determinants)
         self.likelihood = likelihood if not int(failed) and math.isfinite(likelihood) else -math.inf
 
     def _covariance(self) -> Tensor:
@@ -73,9 +76,24 @@ class _Fitted:
         mean = of_trend.T @ self.coefficients + sections.T @ self._pull
         solved = torch.cholesky_solve(sections, self._factor)
         rest = of_trend - self.trend.T @ solved
-        variance = prior - (sections * solved).sum(0) + (rest * torch.linalg.solve(self._information, rest)).sum(0)
-        sd = (self.variance * variance.clamp(min=0)).sqrt()
+        informed = torch.linalg.solve(self._information, rest)
+        variance = prior - (sections * solved).sum(0) + (rest * informed).sum(0)
+        sd = (self.variance * variance.clamp(min=0) * self._surprise(solved + self._solved @ informed)).sqrt()
         return Estimate(mean, float(student.ppf(0.975, self.freedom)) * sd)
+
+    def _surprise(self, weights: Tensor) -> Tensor:
+        """How much more than expected each known value misses what the others say of it, by squares, where a question
+        hangs on it with these ``weights`` ``[n, questions]``; at least 1.
+
+        The process is equally rough everywhere, a network is not: answers that hang on rough places are less certain.
+        """
+        explained = self._solved @ torch.linalg.solve(self._information, self._solved.T)
+        inverse = torch.cholesky_inverse(self._factor).diagonal()
+        precision = inverse - explained.diagonal()
+        told = precision > _TOLD * inverse  # elsewhere the others say nothing of it
+        squares, precision = weights[told].square().T, precision[told]
+        expected = squares @ (self.variance / precision)
+        return (squares @ (self._pull[told] / precision).square() / expected.clamp(min=1e-300)).clamp(min=1)
 
 
 def shapley_estimate(masks: Tensor, odd: Tensor) -> Estimate:
