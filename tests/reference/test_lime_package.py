@@ -155,7 +155,7 @@ def of_parts(points):
 def test_pictures_give_the_packages_coefficients(keep):
     pixels, parts = eighths()
     function, seen = recorded(of_parts)
-    result = Lime(samples=200, features=parts, keep=keep, sampling="lime")(
+    result = Lime(samples=200, features=parts, keep=keep, preset="lime")(
         pl.wrap(Function(function), pl.tasks.Image(16, output="value")), pl.Decision(pixels)
     )
     points = torch.cat(seen)[-200:]
@@ -200,7 +200,7 @@ TEXT = "a b c d e f g h"
 def test_texts_give_the_packages_coefficients(keep):
     task, table = letters_task()
     function, seen = recorded(of_letters)
-    result = Lime(samples=200, keep=keep, sampling="lime")(pl.wrap(Function(function), task), pl.Decision(TEXT))
+    result = Lime(samples=200, keep=keep, preset="lime")(pl.wrap(Function(function), task), pl.Decision(TEXT))
     points = torch.cat(seen)[-200:]
     rows = (points[:, 1:, 0] == table[2:10, 0]).double().numpy()
     assert set(rows[1:].sum(1)) == set(range(8))
@@ -256,7 +256,7 @@ def whole(explanation, features):
 def test_the_whole_pipeline_agrees_for_pictures():
     pixels, parts = eighths()
     subject = pl.wrap(Function(of_parts), pl.tasks.Image(16, output="value"))
-    result = Lime(samples=3000, features=parts, sampling="lime")(subject, pl.Decision(pixels))
+    result = Lime(samples=3000, features=parts, preset="lime")(subject, pl.Decision(pixels))
     package = LimeImageExplainer(random_state=0).explain_instance(
         pixels.permute(1, 2, 0).numpy(),
         lambda images: np.repeat(of_parts(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy(), 2, 1),
@@ -270,7 +270,7 @@ def test_the_whole_pipeline_agrees_for_pictures():
 
 def test_the_whole_pipeline_agrees_for_texts():
     task, table = letters_task()
-    result = Lime(samples=3000, sampling="lime")(pl.wrap(Function(of_letters), task), pl.Decision(TEXT))
+    result = Lime(samples=3000, preset="lime")(pl.wrap(Function(of_letters), task), pl.Decision(TEXT))
 
     def classify(texts):
         numbers = [

@@ -98,12 +98,34 @@ def ridge(moments: Moments, columns: Tensor, penalty: float = 1.0) -> LinearMode
     products = moments.scatter[columns, -1]
     factor = torch.linalg.cholesky(gram + penalty * torch.eye(len(columns), dtype=torch.float64))
     coefficients = torch.cholesky_solve(products[:, None], factor)[:, 0]
+    return _model(moments, columns, coefficients)
+
+
+def _model(moments: Moments, columns: Tensor, coefficients: Tensor) -> LinearModel:
     intercept = moments.mean[-1] - moments.mean[columns] @ coefficients
     variation = moments.scatter[-1, -1]
     if moments.constant:
         return LinearModel(columns, coefficients, intercept, torch.ones((), dtype=torch.float64))
+    gram, products = moments.scatter[columns][:, columns], moments.scatter[columns, -1]
     unexplained = variation - 2 * products @ coefficients + coefficients @ gram @ coefficients
     return LinearModel(columns, coefficients, intercept, 1 - unexplained / variation)
+
+
+def lasso(moments: Moments, columns: Tensor, penalty: float, rounds: int = 1000) -> LinearModel:
+    """Weighted least squares in the mean, halved, plus ``penalty`` times the sizes of the coefficients: by coordinate
+    descent, until no coefficient moves by more than a millionth of the largest, at most so many rounds."""
+    gram = moments.scatter[columns][:, columns] / moments.weight
+    products = moments.scatter[columns, -1] / moments.weight
+    coefficients = torch.zeros_like(products)
+    for _ in range(rounds):
+        before = coefficients.clone()
+        for place in range(len(columns)):
+            if gram[place, place] > 0:
+                pull = products[place] - gram[place] @ coefficients + gram[place, place] * coefficients[place]
+                coefficients[place] = pull.sign() * (pull.abs() - penalty).clamp(min=0) / gram[place, place]
+        if (coefficients - before).abs().max() <= 1e-6 * coefficients.abs().max():
+            break
+    return _model(moments, columns, coefficients)
 
 
 def explained(moments: Moments, columns: Tensor) -> float:

@@ -14,7 +14,7 @@ from pellucid.engine import sampling
 from pellucid.engine.designs import EveryMask, order_for, orthogonal_pairs, sized
 from pellucid.engine.sampling import Draws, Neighbourhood, Weights
 
-Sampling = Literal["balanced", "lime"]
+Preset = Literal["balanced", "lime", "captum"]
 
 _WORTH_PAIRING = 0.5
 
@@ -27,7 +27,7 @@ def around(
     row: int,
     samples: int,
     source: Generator,
-    design: Sampling,
+    preset: Preset,
     width: float | None,
 ) -> Neighbourhood:
     """At most ``samples`` rows around one example, itself included; ``hidden`` is None where a table is drawn anew."""
@@ -36,7 +36,9 @@ def around(
     if hidden is not None:
         removes = subject.task.modality in (Modality.TEXT, Modality.SEQUENCE)
         weights = _by_share_shown(removes, width)
-        if design == "balanced":
+        if preset == "captum":
+            return _captum(point, hidden[row], segments, samples, source, width)
+        if preset == "balanced":
             return _balanced(point, hidden[row], segments, samples, source, weights, removes)
         draw = sampling.removals(number) if removes else sampling.coin_flips(number)
         draws = Draws(samples, torch.ones(number, dtype=torch.bool), draw, source)
@@ -80,6 +82,29 @@ def _balanced(
         return sampling.shown_and_hidden(point, hidden, segments, draws, weights, together=2, step=step)
     draws = Draws(rows, everything, sized(number, chances * by_size), source, opens=False)
     return sampling.shown_and_hidden(point, hidden, segments, draws, lambda rows: torch.ones(len(rows)).double())
+
+
+def _captum(
+    point: Tensor, hidden: Tensor, segments: Tensor, samples: int, source: Generator, width: float | None
+) -> Neighbourhood:
+    """Coin flips without the example itself, weighed by the cosine distance between the points that they stand for."""
+    number = int(segments.max()) + 1
+    draws = Draws(samples, torch.ones(number, dtype=torch.bool), sampling.coin_flips(number), source, opens=False)
+    groups = torch.where(segments < 0, number, segments).expand_as(point).reshape(-1)
+    shown, empty = point.double().reshape(-1), hidden.double().reshape(-1)
+
+    def by_feature(values: Tensor) -> Tensor:
+        return torch.zeros(number + 1, dtype=torch.float64).index_add_(0, groups, values)
+
+    square, across, square_hidden = by_feature(shown * shown), by_feature(shown * empty), by_feature(empty * empty)
+
+    def weights(rows: Tensor) -> Tensor:
+        rows = torch.cat([rows, torch.ones(len(rows), 1, dtype=torch.float64)], 1)
+        product = rows @ square + (1 - rows) @ across
+        lengths = (rows @ square + (1 - rows) @ square_hidden).sqrt() * square.sum().sqrt()
+        return _kernel(1 - torch.where(lengths > 0, product / lengths, 0.0), 1.0 if width is None else width)
+
+    return sampling.shown_and_hidden(point, hidden, segments, draws, weights)
 
 
 def _by_share_shown(hundredfold: bool, width: float | None) -> Weights:

@@ -56,10 +56,12 @@ def surrogates(
     around: Neighbourhood,
     choose: Choice,
     tolerance: float | None = None,
+    lasso: float | None = None,
 ) -> list[Surrogate]:
     """A linear model of each question about one example, all on the same passes.
 
     ``choose`` takes the moments of the rows and the example as the model reads it, and names the columns of the model.
+    With a ``lasso`` penalty that is the model, and its coefficients have no bounds: its shrinkage stays in the long run.
 
     With a ``tolerance`` rows are drawn in growing rounds, and a question is answered once its largest half interval is
     at most that share of its largest coefficient: whatever the other questions need.
@@ -73,7 +75,7 @@ def surrogates(
         for number in range(len(questions.targets)):
             if number in found:
                 continue
-            fit = _fit(answers, moments.of(number), number, choose, tolerance)
+            fit = _fit(answers, moments.of(number), number, choose, tolerance, lasso)
             if fit.converged or tolerance is None or stop == len(around.draws):
                 found[number] = fit
         if len(found) == len(questions.targets):
@@ -82,17 +84,23 @@ def surrogates(
 
 
 def _fit(
-    answers: "_Answers", moments: linear.Moments, number: int, choose: Choice, tolerance: float | None
+    answers: "_Answers",
+    moments: linear.Moments,
+    number: int,
+    choose: Choice,
+    tolerance: float | None,
+    lasso: float | None,
 ) -> Surrogate:
     around = answers.around
     columns = choose(moments, around.instance)
-    model = (
-        linear.ridge(moments, columns, 1e-12 * float(moments.weight))
-        if around.exact
-        else linear.ridge(moments, columns)
-    )
-    low = high = model.coefficients
-    if not around.exact:
+    if lasso is not None:
+        model = linear.lasso(moments, columns, lasso)
+    else:
+        model = linear.ridge(moments, columns, 1e-12 * float(moments.weight) if around.exact else 1.0)
+    low, high = -torch.inf * torch.ones(len(columns)).double(), torch.inf * torch.ones(len(columns)).double()
+    if around.exact:
+        low = high = model.coefficients
+    elif lasso is None:
         blocks = ((rows, told[:, number], weights) for rows, told, weights in answers.blocks(0, moments.rows))
         low, high = linear.interval(blocks, moments, model, around.together)
     nothing = torch.zeros(moments.features, dtype=torch.float64)

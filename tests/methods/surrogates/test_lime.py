@@ -117,14 +117,14 @@ def test_a_curved_score_gives_the_least_squares_of_all_masks_within_three_errors
 def test_intervals_hold_the_least_squares_of_all_masks_in_95_of_100_cases():
     subject = tensor_subject(curved)
     truth = enumerated(lambda mask: curved(POINT * torch.from_numpy(mask)).item(), 6)
-    methods = [Lime(samples=200, sampling="lime", seed=seed) for seed in range(150)]
+    methods = [Lime(samples=200, preset="lime", seed=seed) for seed in range(150)]
     hits = [inside(method(subject, pl.Decision(POINT)), truth) for method in methods]
     assert 0.93 <= np.mean(hits) <= 0.985
 
 
 def test_more_samples_narrow_the_intervals_by_the_root_of_their_number():
     subject = tensor_subject(curved)
-    methods = [Lime(samples=number, sampling="lime") for number in (500, 8000)]
+    methods = [Lime(samples=number, preset="lime") for number in (500, 8000)]
     wide, narrow = (method(subject, pl.Decision(POINT)).interval for method in methods)
     ratio = ((wide[1][0] - wide[0][0]) / (narrow[1][0] - narrow[0][0])).mean()
     assert 3 < float(ratio) < 5
@@ -177,15 +177,13 @@ def test_no_mask_is_asked_about_twice_where_features_are_few():
 
 
 @pytest.mark.parametrize("keep", [1, 3, 6, 8])
-@pytest.mark.parametrize("sampling", ["balanced", "lime"])
-def test_keep_picks_the_true_features_of_a_sparse_score(keep, sampling):
+@pytest.mark.parametrize("preset", ["balanced", "lime"])
+def test_keep_picks_the_true_features_of_a_sparse_score(keep, preset):
     weights = torch.zeros(20, dtype=torch.float64)
     true = [1, 4, 7, 8, 11, 13, 17, 19][:keep]
     weights[true] = torch.tensor([3.0, -2.0, 2.5, 1.0, -4.0, 1.5, 2.0, -1.0], dtype=torch.float64)[:keep]
     subject = tensor_subject(lambda point: (point @ weights)[:, None] + 0.05 * (9 * point).sin().sum(1, keepdim=True))
-    result = Lime(samples=500, keep=keep, sampling=sampling)(
-        subject, pl.Decision(torch.ones(1, 20, dtype=torch.float64))
-    )
+    result = Lime(samples=500, keep=keep, preset=preset)(subject, pl.Decision(torch.ones(1, 20, dtype=torch.float64)))
     assert result.by_feature()[0].nonzero()[:, 0].tolist() == true
     assert any("choice" in note for note in result.notes)
 

@@ -17,7 +17,7 @@ from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import attribution
 from pellucid.engine.coalitions import draws_of, hidden_point, players
 from pellucid.engine.linear import chosen
-from pellucid.engine.neighbourhoods import Sampling, around
+from pellucid.engine.neighbourhoods import Preset, around
 from pellucid.engine.perturb import Baseline, Grouping
 from pellucid.engine.sampling import unchanged
 from pellucid.engine.surrogates import Surrogate, surrogates
@@ -26,6 +26,7 @@ from pellucid.results.attribution import Attribution
 
 _MOST_FEATURES = 4096
 _POOR_FIT = 0.5
+_LASSO = 0.01
 
 
 @method
@@ -50,10 +51,15 @@ class Lime:
     A table without reference rows is drawn from a standard normal in the task's standardised units, and its
     coefficients are slopes. A ``baseline`` that is named hides the columns of a table like the parts of a picture.
 
-    With ``sampling`` ``lime`` rows are independent and row 0 is the example itself. ``balanced`` comes to the same
+    With ``preset`` ``lime`` rows are independent and row 0 is the example itself. ``balanced`` comes to the same
     coefficients with fewer rows, where features are hidden: all masks, where ``samples`` allows, so that the answer is
     exact; of pictures masks from orthogonal arrays, each followed by its complement; of texts, or with a narrow kernel,
     masks of as many features as weigh most.
+
+    ``captum`` is another method of the same name: coin flips for any kind of input, hidden by 0 unless a ``baseline`` is
+    named, weighed with width 1 by the cosine between the points themselves, and a lasso with penalty 0.01, whose
+    coefficients have no interval. Captum draws 25 samples and takes every element for a feature; ask for that with
+    ``samples`` and ``features``.
 
     ``quality`` holds the weighted share of variation that the linear model explains (``r2``), its ``intercept``, its
     ``local_prediction`` for the example and the number of ``rows``. The interval tells how far coefficients are from
@@ -99,8 +105,8 @@ class Lime:
         Gt(0),
         "largest half interval wanted, as a share of the largest coefficient; None: all samples are drawn",
     ] = None
-    sampling: Annotated[
-        Sampling, "how rows are drawn: with less work for the same long run, or as the package does"
+    preset: Annotated[
+        Preset, "LIME's coefficients with less work, just as the lime package draws and weighs, or as Captum does"
     ] = "balanced"
     seed: Annotated[int, "seed of the draws"] = 0
 
@@ -110,8 +116,12 @@ class Lime:
         most = max(features.counts())
         if most > _MOST_FEATURES:
             raise UsageError(f"lime fits at most {_MOST_FEATURES} features, not {most}; group them: features=…")
-        drawn = subject.task.modality is Modality.TABULAR and self.baseline is None
-        hidden = None if drawn else hidden_point(subject, inputs, features, self.baseline, self.seed)
+        captum = self.preset == "captum"
+        if captum and self.tolerance is not None:
+            raise UsageError("lime(preset='captum') has no interval to hold to a tolerance; leave one of them out")
+        baseline = 0.0 if captum and self.baseline is None else self.baseline
+        drawn = subject.task.modality is Modality.TABULAR and baseline is None
+        hidden = None if drawn else hidden_point(subject, inputs, features, baseline, self.seed)
         target = resolve(subject, inputs, query)
         fits = self._fits(subject, inputs, target, features, hidden)
         found = attribution(
@@ -122,7 +132,7 @@ class Lime:
             features.spread([fit.coefficients for fit in fits], inputs.value),
             torch.stack([fit.value for fit in fits]).to(inputs.value.dtype),
             features,
-            interval=(tuple(fit.low for fit in fits), tuple(fit.high for fit in fits)),
+            interval=None if captum else (tuple(fit.low for fit in fits), tuple(fit.high for fit in fits)),
             converged=None if self.tolerance is None else torch.tensor([bool(fit.converged) for fit in fits]),
             quality={
                 "r2": torch.stack([fit.r2 for fit in fits]),
@@ -149,12 +159,18 @@ class Lime:
             first = rows[0]
             source = draws_of(inputs, first, self.seed, "lime")
             near = around(
-                subject, inputs, features, hidden, first, self.samples, source, self.sampling, self.kernel_width
+                subject, inputs, features, hidden, first, self.samples, source, self.preset, self.kernel_width
             )
             questions = Several(tuple(target.rows(slice(row, row + 1)) for row in rows))
             one = inputs.rows(slice(first, first + 1))
             models = surrogates(
-                subject, one, questions, near, lambda moments, point: chosen(moments, point, self.keep), self.tolerance
+                subject,
+                one,
+                questions,
+                near,
+                lambda moments, point: chosen(moments, point, self.keep),
+                self.tolerance,
+                _LASSO if self.preset == "captum" else None,
             )
             found |= zip(rows, models, strict=True)
         return [found[row] for row in range(len(inputs))]
@@ -173,12 +189,12 @@ class Lime:
                 "The task has no reference rows: columns were drawn from a standard normal in standardised units, and "
                 "a column's score is the change per unit."
             )
-        if self.keep is not None:
+        if self.keep is not None and self.preset != "captum":
             notes.append("Intervals are those of the chosen features and do not count the choice itself.")
         for row, fit in enumerate(fits):
             where = f"Example {row}: " if len(fits) > 1 else ""
             same = 0 if hidden is None else unchanged(inputs.value[row], hidden[row], features.segments[row])
-            notes += [where + note for note in (*_doubts(fit, same, self.keep), *self._unsettled(fit))]
+            notes += [where + note for note in (*_doubts(fit, same, self.keep, self.preset), *self._unsettled(fit))]
         return tuple(notes)
 
     def _unsettled(self, fit: Surrogate) -> Iterator[str]:
@@ -204,12 +220,12 @@ def _alike(inputs: Inputs, features: Features) -> list[list[int]]:
     return groups
 
 
-def _doubts(fit: Surrogate, unchanged: int, keep: int | None) -> Iterator[str]:
+def _doubts(fit: Surrogate, unchanged: int, keep: int | None, preset: Preset) -> Iterator[str]:
     number = len(fit.coefficients)
     columns = number if keep is None else min(keep, number)
     if unchanged:
         yield f"{unchanged} of {number} features look the same hidden as shown: they cannot score."
-    few = fit.effective < columns + 2 and not fit.exact
+    few = fit.effective < columns + 2 and not fit.exact and preset != "captum"
     if fit.constant:
         yield "The score is the same whatever is changed: no feature matters on its own or with others."
     elif few:
@@ -222,5 +238,5 @@ def _doubts(fit: Surrogate, unchanged: int, keep: int | None) -> Iterator[str]:
             f"The linear model explains only {max(float(fit.r2), 0):.0%} of the variation of the score: read the "
             "scores with caution."
         )
-    if bool(fit.low.isinf().any()) and not few:
+    if bool(fit.low.isinf().any()) and not few and preset != "captum":
         yield "A score without bounds is of a feature that the samples never change on its own."
