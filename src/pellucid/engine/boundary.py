@@ -19,9 +19,13 @@ _SECTIONS = 12
 
 
 def walked(judge: Judge, space: SearchSpace, starts: Tensor) -> Tensor:
-    """Where rows first reach the goal when they follow the linear goal, in long and in short steps: ``[n·k, d]``."""
-    lengths = torch.tensor(_LENGTHS[:3], dtype=torch.float64).repeat(len(starts))[:, None]
-    now = starts.repeat_interleave(3, 0)
+    """Where rows first reach the goal when they follow the linear goal, in long and in short steps: ``[n·k, d]``.
+
+    Where slopes are dear there are long steps only.
+    """
+    kinds = 3 if 3 * _WALK * len(starts) * judge.cost_of_slopes(space) <= judge.left else 1
+    lengths = torch.tensor(_LENGTHS[:kinds], dtype=torch.float64).repeat(len(starts))[:, None]
+    now = starts.repeat_interleave(kinds, 0)
     open_ = torch.ones(len(now), dtype=torch.bool)
     for _ in range(_WALK):
         rows = open_.nonzero()[:, 0]
@@ -67,8 +71,8 @@ def retreated(judge: Judge, space: SearchSpace, offsets: Tensor, rounds: int) ->
     now, gaps = _pulled(judge, space, offsets, judge.gaps(space, offsets), _SECTIONS)
     moving = torch.ones(len(now), dtype=torch.bool)
     for _ in range(rounds):
-        rows = moving.nonzero()[:, 0]
-        if not len(rows) or len(rows) * judge.cost_of_slopes(space) > judge.left // 2:
+        rows = moving.nonzero()[: judge.left // (2 * judge.cost_of_slopes(space)), 0]
+        if not len(rows):
             break
         before = space.cost(now[rows])
         found, reach = _moved(judge, space, now[rows])

@@ -113,7 +113,7 @@ class Judge(Limiter):
 
     def cost_of_slopes(self, space: SearchSpace) -> int:
         """How many passes the slopes of one row take."""
-        return 1 if self.differentiable else 2 * min(int(space.movable.sum()), _MOST_COORDINATES) + 1
+        return 1 if self.differentiable else min(int(space.movable.sum()), _MOST_COORDINATES) + 1
 
     def _differences(self, space: SearchSpace, offsets: Tensor) -> tuple[Tensor, Tensor]:
         directions = self._directions(space)
@@ -121,11 +121,11 @@ class Judge(Limiter):
         slopes = torch.zeros_like(offsets)
         for number, row in enumerate(offsets):
             for move in _MOVES:
-                ends = torch.cat([space.clamped(row + sign * move * directions) for sign in (1, -1)])
-                rise = self.gaps(space, ends)
-                up, down = ends.chunk(2)
-                run = ((up - down) * directions).sum(1) / directions.square().sum(1)
-                rate = torch.where(run > 0, (rise[: len(up)] - rise[len(up) :]) / run.clamp(min=1e-300), 0.0)
+                up, down = (space.clamped(row + sign * move * directions) for sign in (1, -1))
+                ends = torch.where((up == row).all(1, keepdim=True), down, up)
+                run = ((ends - row) * directions).sum(1) / directions.square().sum(1)
+                rise = self.gaps(space, ends) - gaps[number]
+                rate = torch.where(run != 0, rise / torch.where(run != 0, run, 1.0), 0.0)
                 if bool((rate != 0).any()):
                     slopes[number] = rate @ directions
                     break

@@ -8,7 +8,7 @@ from torch import Tensor
 from pellucid.engine.judge import Judge
 from pellucid.engine.search_space import SearchSpace
 
-_LISTED = 256
+_LISTED, _MANY = 1024, 256
 _WIDTH = 4
 _DEPTH = 4
 _KEPT = 4
@@ -35,7 +35,7 @@ class Moves:
 def single_changes(space: SearchSpace, reference: Tensor | None) -> Moves:
     """What each feature can be instead: each other choice; of a number values that occur, or steps to its bounds.
 
-    There are none in spaces of very many elements, and of elements without bounds or reference.
+    Of many elements only the bounds themselves; of very many, and where there are no bounds, there is nothing to list.
     """
     size = len(space.origin)
     mask, values = [torch.zeros(0, size, dtype=torch.bool)], [torch.zeros(0, size, dtype=torch.float64)]
@@ -51,11 +51,9 @@ def single_changes(space: SearchSpace, reference: Tensor | None) -> Moves:
     for element in space.movable.nonzero()[:, 0].tolist() if size <= _LISTED else ():
         if element in chosen:
             continue
-        rows = torch.zeros(0, size, dtype=torch.float64)
-        for numbers in _numbers(space, reference, element):
-            row = torch.zeros(1, size, dtype=torch.float64)
-            row[0, element] = numbers
-            rows = torch.cat([rows, row])
+        numbers = torch.tensor(_numbers(space, reference, element), dtype=torch.float64)
+        rows = torch.zeros(len(numbers), size, dtype=torch.float64)
+        rows[:, element] = numbers
         rows = space.snapped(rows, outwards=True).unique(dim=0) if len(rows) else rows
         rows = rows[rows[:, element] != 0]
         mask.append((torch.arange(size) == element).expand(len(rows), -1))
@@ -104,7 +102,7 @@ def taken_back(judge: Judge, space: SearchSpace, offsets: Tensor) -> Tensor:
 
 def _undone(space: SearchSpace, offsets: Tensor) -> Tensor:
     changed = space.changed(offsets[None])[0].nonzero()[:, 0]
-    if len(changed) > _LISTED:
+    if len(changed) > _MANY:
         return offsets[None][:0]
     parts = torch.tensor(_PARTS, dtype=torch.float64)[:, None]
     own = space.features == changed[:, None, None]
@@ -114,6 +112,8 @@ def _undone(space: SearchSpace, offsets: Tensor) -> Tensor:
 
 def _numbers(space: SearchSpace, reference: Tensor | None, element: int) -> list[float]:
     low, high = float(space.low[element]), float(space.high[element])
+    if len(space.origin) > _MANY:
+        return [end for end in (low, high) if abs(end) < torch.inf]
     if reference is not None:
         seen = space.clamped(space.offsets(reference))[:, element].unique()
         return seen[torch.linspace(0, len(seen) - 1, min(len(seen), _VALUES)).long()].tolist()

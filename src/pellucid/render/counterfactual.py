@@ -130,7 +130,7 @@ def _row(tiles: list[tuple[Image.Image, str]], title: str) -> Image.Image:
 
 def _lines(result: Counterfactuals, example: int, number: int) -> Image.Image:
     """The changed values of a row, one line each."""
-    rows = [row for row in result.table() if (row["example"], row["counterfactual"]) == (example, number)]
+    rows = [row for row in result.table() if (row["example"], row["number"]) == (example, number)]
     font, title = ImageFont.load_default(15), ImageFont.load_default(16)
     heading = _wrapped(result.sentence(example, number), _WIDTH - 2 * _GAP, title)
     shown = [row for row in rows if row["feature"]][:12]
@@ -193,7 +193,7 @@ def _encoded(tile: Image.Image) -> bytes:
 
 
 def _table(result: Counterfactuals, example: int, number: int) -> str:
-    rows = [row for row in result.table() if (row["example"], row["counterfactual"]) == (example, number)]
+    rows = [row for row in result.table() if (row["example"], row["number"]) == (example, number)]
     lines = "".join(
         f"<tr><th scope='row'>{escape(str(row['feature']))}</th><td class='n'>{escape(str(row['is']))}</td>"
         f"<td class='n'><b>{escape(str(row['instead']))}</b></td></tr>"

@@ -113,8 +113,7 @@ class Counterfactuals(Result):
     def differs(self, example: int, number: int = 0) -> Tensor:
         """The features, numbered, that are different; of a pertinent positive those that are there."""
         segments = self._segments(example)
-        compared = self.inputs if self.kind != "pertinent-positive" or self.absent is None else self.absent
-        moved = self.points[example, number] != compared[example]
+        moved = self.points[example, number] != self._compared(example)
         found = segments.expand(moved.shape)[moved].unique()
         return found[found >= 0]
 
@@ -219,15 +218,10 @@ class Counterfactuals(Result):
         rows = []
         for example in range(len(self)):
             for number in range(self.number):
-                base = {
-                    "example": example,
-                    "counterfactual": number,
-                    "found": bool(self.found[example, number]),
-                    "answer": self.answered(example),
-                    "would be": self.answered(example, number),
-                    "distance": float(self.distance[example, number]),
-                }
-                rows += [base | part for part in self._parts(example, number)]
+                answer = {"would be": self.answered(example, number), "found": bool(self.found[example, number])}
+                where = {"example": example, "number": number}
+                distance = {"distance": float(self.distance[example, number])}
+                rows += [where | part | answer | distance for part in self._parts(example, number)]
         return rows
 
     def _parts(self, example: int, number: int) -> list[dict[str, Any]]:
@@ -238,13 +232,17 @@ class Counterfactuals(Result):
                 {"feature": place(cell), "is": "", "instead": f"picture {picture}: {place(other)}"}
                 for cell, picture, other in self.swaps.cells[example].tolist()
             ] or [_NOTHING]
-        moved = (self.own(self.points[example, number]) - self.own(self.inputs[example])).abs()[None]
+        moved = (self.own(self.points[example, number]) - self.own(self._compared(example))).abs()[None]
         sizes = Features(self.features.kind, self._segments(example)[None]).sums(moved)[0]
         differing = sorted(self.differs(example, number).tolist(), key=lambda feature: -float(sizes[feature]))
         return [
             {"feature": self.label(f), "is": self.told(example, f), "instead": self.told(example, f, number)}
             for f in differing
         ] or [_NOTHING]
+
+    def _compared(self, example: int) -> Tensor:
+        """What points differ from: the example, or nothing, of which a positive is told."""
+        return self.inputs[example] if self.absent is None else self.absent[example]
 
     def _segments(self, example: int) -> Tensor:
         return self.features.segments[min(example, len(self.features.segments) - 1)]
