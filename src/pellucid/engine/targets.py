@@ -105,7 +105,7 @@ def resolve(subject: Subject, inputs: Inputs, query: Decision, scores: Tensor | 
     if isinstance(query.of, Unit):
         return Target(_checked_unit(subject, query.of), output, None, None, labels)
     _check_quantity(subject, query.of)
-    scores = subject.run(inputs).scores if scores is None else scores
+    scores = subject.scores(inputs) if scores is None else scores
     shape = tuple(scores.shape[1:])
     index = _resolve_index(query.target, scores, inputs, labels, subject, "target")
     foil = None
