@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from pellucid.core.errors import UsageError
 from pellucid.core.query import Decision
+from pellucid.core.spec import Modality
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import attribution
 from pellucid.engine.coalitions import Game, draws_of, hidden_point, players
@@ -48,6 +50,8 @@ class Games:
         segments: int | None = None,
     ) -> "Games":
         inputs = subject.prepare(query.inputs)
+        if segments is not None and (isinstance(features, Tensor) or subject.task.modality is not Modality.IMAGE):
+            raise UsageError(f"{method}(segments=…) asks for parts of a picture; leave it out, or leave out features")
         named = players(subject, inputs, features, segments)
         hidden = hidden_point(subject, inputs, named, baseline, seed)
         target = resolve(subject, inputs, query)
