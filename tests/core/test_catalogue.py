@@ -17,6 +17,8 @@ def test_numbers_and_lists_are_taken_as_they_are():
         window=(4, 6), stride=2
     )
     assert build({"method": "occlusion", "window": "4,6"}) == pl.methods.Occlusion(window=(4, 6))
+    made = build({"method": "extremal-perturbation", "areas": "0.1,0.25"})
+    assert made == pl.methods.ExtremalPerturbation(areas=(0.1, 0.25))
 
 
 def test_a_choice_stays_text():

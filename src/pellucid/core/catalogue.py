@@ -61,7 +61,7 @@ def _read(what: str, value: Any, field: Mapping[str, Any]) -> Any:
         ("boolean", _boolean),
         ("integer", int),
         ("number", float),
-        ("tuple", lambda text: tuple(int(part) for part in text.split(","))),
+        ("tuple", lambda text: tuple(map(_number, text.split(",")))),
     ):
         if kind in types:
             try:
@@ -73,6 +73,13 @@ def _read(what: str, value: Any, field: Mapping[str, Any]) -> Any:
     if "string" in types or field.get("choices"):
         return value
     raise UsageError(f"{what} got {value!r}; it takes {' or '.join(types)}")
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _null(text: str) -> None:

@@ -1,5 +1,6 @@
 """Extremal perturbation: the mask of a given area that keeps the score highest."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Union
@@ -56,8 +57,9 @@ class ExtremalPerturbation:
     anything else, and a picture whose ``features`` are named, fades by features. There is nothing random in it.
 
     ``quality`` tells for each area ``wanted`` the ``area`` of the mask, and ``kept``: the share of the score that is there
-    with what the mask shows, 1 as with all shown and 0 as with all hidden; ``left`` is that with what it hides. ``smallest``
-    is the smallest area that keeps 90 %, NaN if none does. ``converged`` tells whether all areas are met within 3 %.
+    with what the mask shows, 1 as with all shown and 0 as with all hidden (NaN where these are the same); ``left`` is that
+    with what it hides. ``smallest`` is the smallest area that keeps 90 %, NaN if none does. ``converged`` tells whether all
+    areas are met within 3 %.
     """
 
     spec: ClassVar = Spec(
@@ -166,10 +168,9 @@ class ExtremalPerturbation:
         elements = masks.masks(torch.zeros(1, masks.parameters, dtype=inputs.value.dtype)).shape[1]
         ones = (torch.tensor(self.areas, dtype=torch.float64) * elements).clamp(min=1)
         nothing = float(ask.values(torch.zeros(1, elements, dtype=inputs.value.dtype)))
-        scale = abs(value - nothing) or max(abs(value), 1e-6)
         best = self._optimised(masks, ones, ask)
         answers = ask.values(torch.cat([best, 1 - best]))
-        kept, left = ((answers - nothing) / (value - nothing or scale)).split(len(best))
+        kept, left = ((answers - nothing) / (value - nothing or math.nan)).split(len(best))
         return _Found(best.double(), kept, left, torch.tensor(nothing), ones / elements)
 
     def _optimised(self, masks: SoftMasks, ones: Tensor, ask: "_Asked") -> Tensor:
