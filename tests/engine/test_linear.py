@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.linear_model import Lasso
 
 from pellucid.engine import linear
 
@@ -217,3 +218,59 @@ def test_a_block_without_weight_changes_nothing_but_the_count():
     moments.add(data, answers * 9, torch.zeros_like(weights))
     assert torch.equal(moments.scatter, before)
     assert moments.rows == 400
+
+
+def test_the_lasso_is_that_of_scikit_learn():
+    data, answers, weights = make(features=6)
+    model = linear.lasso(gathered(data, answers, weights), torch.tensor([0, 1, 3, 4, 5]), 0.05)
+    expected = Lasso(alpha=0.05, tol=1e-12, max_iter=100_000)
+    expected.fit(data[:, [0, 1, 3, 4, 5]].numpy(), answers.numpy(), sample_weight=weights.numpy())
+    assert model.coefficients.numpy() == pytest.approx(expected.coef_, abs=1e-5)
+    assert float(model.intercept) == pytest.approx(float(expected.intercept_), abs=1e-5)
+    assert 0 in model.coefficients.tolist()
+
+
+@pytest.mark.parametrize("columns", [[], [2], [0, 2, 4]])
+def test_what_columns_explain_is_their_own_r2(columns):
+    data, answers, weights = make()
+    expected = weighted_r2(data[:, columns], answers, weights)
+    assert linear.explained(gathered(data, answers, weights), torch.tensor(columns)) == pytest.approx(
+        expected, abs=1e-9
+    )
+
+
+def test_columns_that_are_copies_explain_no_more_than_one_of_them():
+    data, answers, weights = make(features=3)
+    data[:, 1] = data[:, 0]
+    moments = gathered(data, answers, weights)
+    both, one = (linear.explained(moments, torch.tensor(columns)) for columns in ([0, 1], [0]))
+    assert both == pytest.approx(one, abs=1e-9)
+
+
+def test_several_answers_have_the_moments_of_each():
+    data, answers, weights = make()
+    together = linear.Moments(5, 2)
+    together.add(data, torch.stack([answers, -2 * answers.square()], 1), weights)
+    alone = gathered(data, -2 * answers.square(), weights)
+    assert torch.allclose(together.of(1).scatter, alone.scatter, rtol=1e-10)
+    assert torch.allclose(together.of(1).mean, alone.mean, rtol=1e-10)
+    assert together.of(1).effective == pytest.approx(alone.effective)
+
+
+def test_intervals_of_rows_drawn_in_pairs_hold_the_long_run():
+    weights = torch.randn(4, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def curved(masks):
+        return torch.einsum("nf,fg,ng->n", masks, weights[0], masks) + (2 * masks @ weights[1, 0]).sin()
+
+    every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=torch.float64)
+    _, truth = dense_ridge(every, curved(every), 0.3 + every.mean(1), 0.0)
+    inside = []
+    for seed in range(300):
+        half = torch.randint(2, (40, 6), generator=torch.Generator().manual_seed(seed)).double()
+        masks = torch.stack([half, 1 - half], 1).view(-1, 6)
+        block = (masks, curved(masks), 0.3 + masks.mean(1))
+        moments = gathered(*block)
+        low, high = linear.interval([block], moments, linear.ridge(moments, torch.arange(6)), together=2)
+        inside.append((low.numpy() <= truth) & (truth <= high.numpy()))
+    assert 0.93 <= np.mean(inside) <= 0.985
