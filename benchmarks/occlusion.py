@@ -34,7 +34,9 @@ def vgg11(width: int) -> nn.Module:
         if not factor:
             layers.append(nn.MaxPool2d(2))
             continue
-        layers += [nn.Conv2d(inputs, factor * width, 3, padding=1), nn.BatchNorm2d(factor * width), nn.ReLU(True)]
+        convolution = nn.Conv2d(inputs, factor * width, 3, padding=1)
+        nn.init.kaiming_normal_(convolution.weight)  # so that the score is more than the biases of the last layers
+        layers += [convolution, nn.BatchNorm2d(factor * width), nn.ReLU(True)]
         inputs = factor * width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 1000)).eval()
 

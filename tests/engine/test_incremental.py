@@ -128,6 +128,33 @@ def test_any_extents_of_layers_and_windows(parts, window, stride):
     assert agree(found, expected, torch.float64)
 
 
+class Extremes(nn.Module):
+    """Scores that hang on the largest and smallest of everything, in all rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 2, 3)
+
+    def forward(self, given):
+        low, high = torch.aminmax(given.abs())
+        found = self.convolution(given)
+        return found.mean((2, 3)) * (high - low) * (found.max() - 2 * found.min() + (given > 2.5).any() * 1.0)
+
+
+@pytest.mark.parametrize("together", [1, 2, 30])
+def test_the_extremes_of_all_rows_are_those_of_whole_passes(together):
+    network, cover = seeded(Extremes), torch.zeros(1, 1, 9, 9).double()
+    point, windows = pixels(1, 1, 9, 9), windows_of((9, 9), (4, 4), (1, 1))
+    point[0, 0, 4, 4] = 3.0  # in the middle of many windows
+    subject = pl.wrap(network, pl.tasks.TensorTask(shape=(1, 9, 9)))
+    fast = incremental(subject, subject.prepare(point), cover, windows, largest_share=2.0)
+    assert fast is not None
+    for numbers in torch.arange(len(windows)).split(together):
+        with torch.no_grad():
+            expected = network(windows.covered(point, cover, numbers.tolist()))
+        assert torch.allclose(fast.scores(numbers), expected, atol=1e-12)
+
+
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 3), st.integers(1, 9), st.integers(1, 9))
 def test_sequences_of_channels_have_boxes_of_one_axis(kernel, stride, padding, window, step):

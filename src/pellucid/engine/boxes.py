@@ -39,6 +39,13 @@ class Boxes:
     def ends(self) -> Tensor:
         return self.origins + torch.tensor(self.size)
 
+    @property
+    def shared(self) -> tuple[slice, ...] | None:
+        """What lies in every box; None where nothing does."""
+        starts, ends = self.origins.amax(0), self.ends.amin(0)
+        inside = tuple(slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+        return inside if bool((starts < ends).all()) else None
+
     def moved(self, by: Sequence[int], onto: tuple[int, ...]) -> "Boxes":
         """The same boxes on a map that is padded by so much before it."""
         return Boxes(self.origins + torch.tensor(by), self.size, onto)

@@ -157,6 +157,16 @@ class Flow:
         """What the plain map has there, channels first."""
         return cut(self.network.map(slot), to.rows(self.windows)).movedim(-1, 1)
 
+    def outside(self, slot: Slot) -> Tensor:
+        """What the plain map has outside the box of at least one window of the batch."""
+        boxes, plain = self.network.boxes[slot].rows(self.windows), self.network.map(slot)
+        inside = boxes.shared
+        if inside is None:
+            return plain
+        seen = torch.ones(boxes.map, dtype=torch.bool)
+        seen[inside] = False
+        return plain[seen]
+
     def plain(self, slot: Slot) -> Tensor:
         """What the plain input has at this place, with one row."""
         return self.network.plain(slot)

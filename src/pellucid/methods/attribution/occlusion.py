@@ -51,7 +51,7 @@ class Occlusion:
         askers={Asker.DEVELOPER, Asker.DOMAIN_EXPERT, Asker.AFFECTED_PERSON, Asker.AUDITOR},
         needs={Access.OUTPUTS},
         properties={"perturbation"},
-        cost="1 F per window: 729 F on a 224 × 224 picture with 16/8",
+        cost="1 F per window: 729 F on a 224 × 224 picture with 16/8; convolutions again only where a window reaches",
         references=("zeiler2014visualizing",),
         serves=("A3", "A10"),
         caveat="It sees one window at a time: what is shown twice in a picture can look irrelevant in both places.",
