@@ -76,7 +76,12 @@ def test_the_method_reads_the_answers_again(ward, tmp_path):
     scored = ward("run forward-simulation", *QUIZ, "--answers", tmp_path / "answers.json", "--json")
     assert scored.code == 0, scored.err
     rows = json.loads(scored.out)["table"]
-    assert [row["reader"] for row in rows[::2]] == ["majority", "nearest", "linear", "Ada"]
+    assert [row["reader"] for row in rows[::2] if "shuffled" not in row["reader"]] == [
+        "majority",
+        "nearest",
+        "linear",
+        "Ada",
+    ]
 
 
 def test_a_page_is_written_and_tells_how_it_is_scored(ward, tmp_path):

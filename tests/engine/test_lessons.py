@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import pellucid as pl
-from pellucid.engine.lessons import lessons
+from pellucid.engine.lessons import lessons, shuffled
 from pellucid.methods.attribution.input_x_gradient import InputXGradient
 from pellucid.metrics.forward_simulation import ForwardSimulation
 
@@ -67,3 +67,16 @@ def test_a_value_is_explained_as_being_above_the_middle():
     _, shown, (_, lesson) = taught(subject, rows)
     assert (lesson.explained.tolist(), lesson.against.tolist()) == ([1] * 3, [0] * 3)
     assert lesson.threshold == shown.quiz.middle
+
+
+@pytest.mark.parametrize("kind", ["words", "columns"])
+def test_shuffled_scores_keep_their_example_and_their_sum(kind):
+    subject = pl.load("lstm-sentiment" if kind == "words" else "wine-mlp")
+    columns = [] if kind == "words" else [subject.task.row(row) for row in subject.task.reference[:9]]
+    _, _, (plain, lesson) = taught(subject, columns or TEXTS)
+    dealt = shuffled(lesson, 0)
+    assert shuffled(plain, 0) is plain
+    assert torch.equal(dealt.scores.sort(1).values, lesson.scores.sort(1).values)
+    assert not torch.equal(dealt.scores, lesson.scores)
+    if kind == "words":
+        assert not dealt.scores[lesson.seen == 0].any()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from pellucid.core.errors import BadInput, NotAnswerable, UsageError
 from pellucid.core.subject import Features
 from pellucid.methods.attribution.input_x_gradient import InputXGradient
 from pellucid.methods.attribution.occlusion import Occlusion
-from pellucid.metrics.forward_simulation import CONTROL, ForwardSimulation
+from pellucid.metrics.forward_simulation import CONTROL, SHUFFLED, ForwardSimulation, _notes
 
 WIDE = 12
 
@@ -47,6 +48,31 @@ def test_who_reads_the_coefficients_of_a_linear_model_predicts_it_perfectly_and_
     assert found.helps("linear", "input-x-gradient") is True
     assert found.helps("linear", "answer") is not True
     assert float(found.accuracy[0, 2]) < 0.75
+
+
+def test_what_is_gained_from_shuffled_scores_too_is_pointed_out():
+    subject = linear_model()
+    decision = pl.Decision(rows(120), target="yes", foil="no")
+    good = InputXGradient()(subject, decision)
+    told = ForwardSimulation(reader="linear", studied=6)(subject, pl.Judgement([good]))
+    assert told.readers == ("linear", "linear, scores shuffled")
+    assert float(told.accuracy[1, 1]) < 0.75
+    assert not any("scores shuffled" in note for note in told.notes)
+
+
+@pytest.mark.parametrize(("by_chance", "pointed_out"), [(18, True), (17, True), (6, False)])
+def test_a_gain_that_shuffled_scores_give_too_is_no_thanks_to_the_explanations(by_chance, pointed_out):
+    truth = torch.ones(20, dtype=torch.long)
+
+    def right(number):
+        return (torch.arange(20) < number).long()
+
+    rows = {
+        "linear": torch.stack([right(4), right(18)]),
+        "linear" + SHUFFLED: torch.stack([right(4), right(by_chance)]),
+    }
+    told = _notes(SimpleNamespace(truth=truth), rows, (CONTROL, "lime"))
+    assert any("than with its scores shuffled" in note for note in told) is pointed_out
 
 
 def test_a_linear_model_of_three_classes_is_predicted_from_explanations_of_each():
@@ -158,7 +184,7 @@ def test_several_people_are_a_folder_and_stand_beside_the_programs(asked, tmp_pa
     method = ForwardSimulation(questions=10, answers=str(tmp_path))
     for name, wrong in (("a", (6, 1)), ("b", (0, 0))):
         (tmp_path / f"{name}.json").write_text(json.dumps(record(subject, judgement, method, wrong)))
-    assert method(subject, judgement).readers == ("majority", "nearest", "linear", "Ada", "Ada (b)")
+    assert method(subject, judgement).readers[-2:] == ("Ada", "Ada (b)")
 
 
 def test_questions_that_are_open_count_for_nothing(asked, tmp_path):

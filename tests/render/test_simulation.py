@@ -19,15 +19,15 @@ def test_the_picture_has_a_line_for_every_reader_and_arm(found):
     picture = found.plot()
     ink = (np.asarray(picture.convert("L")) < 120).any(1)[40 : picture.height - 30]
     lines = int((np.diff(ink.astype(int)) == 1).sum())
-    assert len(found.table()) == 6
-    assert lines >= 6
+    assert len(found.table()) == 10
+    assert lines >= 10
 
 
 def test_the_page_shows_verdicts_readers_and_every_question_and_loads_nothing(found):
     page = found._repr_html_()
     assert "http" not in page
     assert "<script" not in page
-    assert page.count("not a person") == 3
+    assert page.count("not a person") == 5
     assert page.count("<td>example") == len(found.questions)
     assert "✗" in page
     assert "✓" in page

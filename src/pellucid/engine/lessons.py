@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pellucid.core.seeds import generator
 from pellucid.core.spec import Modality
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.quiz import Quiz
@@ -47,6 +48,19 @@ def lessons(subject: Subject, shown: Material) -> list[Lesson]:
             for answer in shown.arms.values()
         ),
     ]
+
+
+def shuffled(lesson: Lesson, seed: int) -> Lesson:
+    """The same lesson with the scores of each example dealt out anew among its own parts: an explanation that has the same
+    strengths and sum, and says nothing."""
+    if lesson.scores is None:
+        return lesson
+    scores = torch.zeros_like(lesson.scores)
+    for row, own in enumerate(lesson.scores):
+        places = lesson.seen[row].nonzero().flatten() if lesson.words else torch.arange(len(own))
+        order = torch.randperm(len(places), generator=generator(seed, "shuffled", own))
+        scores[row, places] = own[places[order]]
+    return dataclasses.replace(lesson, scores=scores)
 
 
 def _as_choices(quiz: Quiz, index: Tensor | None, place: int) -> Tensor:

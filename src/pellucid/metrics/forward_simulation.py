@@ -1,5 +1,6 @@
 """Forward simulation: can a reader who has seen explanations predict what the model answers on other inputs?"""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.judging import check_fit, names, same_decision
-from pellucid.engine.lessons import Material, lessons
+from pellucid.engine.lessons import Material, lessons, shuffled
 from pellucid.engine.proportions import paired_interval, share_interval
 from pellucid.engine.quiz import Quiz, made_quiz
 from pellucid.engine.quiz_answers import people
@@ -23,6 +24,7 @@ from pellucid.engine.targets import resolve
 from pellucid.results.simulation import Simulation
 
 CONTROL = "control"
+SHUFFLED = ", scores shuffled"
 
 
 @method
@@ -35,9 +37,10 @@ class ForwardSimulation:
     are asked the same questions, so that differences are paired.
 
     Simulated readers say how they read: ``majority`` gives the most frequent answer, ``nearest`` that of the most similar
-    example, ``linear`` adds up words or elements. They are programs, not people. People take the same quiz with ``pellucid
-    quiz``, in the terminal or on a page (doshivelez2017towards); ``answers`` is the file that it leaves, or a folder of
-    such files.
+    example, ``linear`` adds up words or elements. Each reads once more with the scores of every explanation shuffled, because
+    a reader may gain by answering otherwise, not by what it was told. They are programs, not people. People take the same
+    quiz with ``pellucid quiz``, in the terminal or on a page (doshivelez2017towards); ``answers`` is the file that it leaves,
+    or a folder of such files.
 
     Shares have score intervals (wilson1927probable), differences those of paired shares (bonett2012adjusted), over
     questions: few questions give wide intervals, and where that of a difference holds zero none was shown.
@@ -79,8 +82,13 @@ class ForwardSimulation:
         quiz, arms = shown.quiz, (CONTROL, *shown.arms)
         simulated = [] if self.reader == "none" else list(READERS) if self.reader == "all" else [self.reader]
         taught = lessons(subject, shown)
-        rows = {name: torch.stack([READERS[name](lesson) for lesson in taught]) for name in simulated}
-        told = {name: f"a simulated reader, not a person. {about(name)}" for name in simulated}
+        rows, told = {}, {}
+        for name in simulated:
+            rows[name] = torch.stack([READERS[name](lesson) for lesson in taught])
+            told[name] = f"a simulated reader, not a person. {about(name)}"
+            if name != "majority":
+                rows[name + SHUFFLED] = torch.stack([READERS[name](shuffled(lesson, self.seed)) for lesson in taught])
+                told[name + SHUFFLED] = f"{name}, shown each explanation with its scores dealt out anew, not a person."
         for name, found in () if self.answers is None else people(Path(self.answers), quiz, arms):
             rows[name], told[name] = found, "a person who took the quiz"
         if not rows:
@@ -97,7 +105,7 @@ class ForwardSimulation:
             predicted=predicted,
             studied=len(quiz.studied),
             protocol=self._protocol(quiz),
-            notes=_notes(quiz),
+            notes=_notes(quiz, rows, arms),
             accuracy=shares[..., 0],
             interval=shares[..., 1:],
             difference=differences[..., 0],
@@ -133,24 +141,36 @@ def _measured(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     for reader in range(readers):
         for arm in range(arms):
             count, total = int(right[reader, arm].sum()), int(answered[reader, arm].sum())
-            shares[reader, arm] = _row(count / max(total, 1), share_interval(count, total))
+            interval = share_interval(count, total)
+            shares[reader, arm] = torch.tensor([count / max(total, 1), *interval], dtype=torch.float64)
             if arm:
                 both = answered[reader, 0] & answered[reader, arm]
-                gained = int((both & right[reader, arm] & ~right[reader, 0]).sum())
-                lost = int((both & ~right[reader, arm] & right[reader, 0]).sum())
-                total = int(both.sum())
-                apart = (gained - lost) / max(total, 1)
-                differences[reader, arm - 1] = _row(apart, paired_interval(gained, lost, total))
+                found = _paired(right[reader, arm, both], right[reader, 0, both])
+                differences[reader, arm - 1] = torch.tensor(found, dtype=torch.float64)
     return shares, differences
 
 
-def _row(value: float, interval: tuple[float, float]) -> Tensor:
-    return torch.tensor([value, *interval], dtype=torch.float64)
+def _notes(quiz: Quiz, rows: Mapping[str, Tensor], arms: Sequence[str]) -> tuple[str, ...]:
+    """What the shares alone would hide."""
+    notes = []
+    if len(quiz.truth.unique()) == 1:
+        notes.append(
+            "The model gives every question the same answer: whoever always says it is right, with or without explanations."
+        )
+    for name in (name for name in rows if name + SHUFFLED in rows):
+        plain, aided, chance = (found == quiz.truth for found in (rows[name][0], rows[name], rows[name + SHUFFLED]))
+        for arm in range(1, len(arms)):
+            helped = _paired(aided[arm], plain)[1] > 0
+            if helped and _paired(aided[arm], chance[arm])[1] <= 0:
+                notes.append(
+                    f"{name} predicts no better with {arms[arm]} than with its scores shuffled: it is not shown that "
+                    "what the explanations say is what helps."
+                )
+    return tuple(notes)
 
 
-def _notes(quiz: Quiz) -> tuple[str, ...]:
-    if len(quiz.truth.unique()) > 1:
-        return ()
-    return (
-        "The model gives every question the same answer: whoever always says it is right, with or without explanations.",
-    )
+def _paired(right: Tensor, other: Tensor) -> tuple[float, float, float]:
+    """The difference of two shares of the same questions, low and high."""
+    gained, lost = int((right & ~other).sum()), int((~right & other).sum())
+    low, high = paired_interval(gained, lost, len(right))
+    return (gained - lost) / max(len(right), 1), low, high
