@@ -21,8 +21,6 @@ from pellucid.results.picks import Picks
 
 Cases = Union[Sequence[Any], Tensor, Inputs]
 
-_AT_ONCE = 16
-
 
 @method
 class SpLime:
@@ -66,12 +64,13 @@ class SpLime:
             raise BadInput("there are no cases to pick from")
         scored = _Scored()
         refused: list[str] = []
-        for start in range(0, len(data), _AT_ONCE):
-            numbers = list(range(start, min(start + _AT_ONCE, len(data))))
-            for found in self._one_by_one(subject, data, query, numbers):
-                scored.add({} if isinstance(found, str) else found)
-                refused += [found] if isinstance(found, str) else []
-            report(numbers[-1] + 1, len(data), "sp-lime")
+        for number in range(len(data)):  # one by one: beside a longer text each pass would cost as much as that one's
+            try:
+                scored.add(_by_name(self._asked(subject, data, query, [number])))
+            except NotAnswerable as error:
+                scored.add({})
+                refused.append(str(error))
+            report(number + 1, len(data), "sp-lime")
         if not scored.places:
             raise NotAnswerable(
                 refused[0] if refused else "no feature scores anything in any case: nothing tells them apart"
@@ -89,18 +88,6 @@ class SpLime:
             cases=len(data),
             notes=tuple(self._notes(picked, len(data), refused)),
         )
-
-    def _one_by_one(
-        self, subject: Subject, data: Cases, query: Population, numbers: list[int]
-    ) -> list[dict[str, float] | str]:
-        """The scores of each case by feature, or why it cannot be explained."""
-        try:
-            answer = self._asked(subject, data, query, numbers)
-        except NotAnswerable as error:
-            if len(numbers) == 1:
-                return [str(error)]
-            return [found for number in numbers for found in self._one_by_one(subject, data, query, [number])]
-        return [_by_name(answer, example) for example in range(len(answer))]
 
     def _asked(self, subject: Subject, data: Cases, query: Population, numbers: list[int]) -> Attribution:
         inputs = _some(data, numbers)
@@ -145,12 +132,12 @@ class _Scored:
         return found
 
 
-def _by_name(answer: Attribution, example: int) -> dict[str, float]:
+def _by_name(answer: Attribution) -> dict[str, float]:
     """The scores of one case that are not 0 up to rounding, of places with the same word (in small letters) together."""
     if answer.features.labels is None:
         raise NotAnswerable(f"features without names ({answer.features.kind}) cannot be matched across cases")
     found: dict[str, float] = {}
-    for label, score in zip(answer.features.labels[example], answer.by_feature()[example].tolist(), strict=True):
+    for label, score in zip(answer.features.labels[0], answer.by_feature()[0].tolist(), strict=True):
         found[label.casefold()] = found.get(label.casefold(), 0.0) + score
     rounding = 1e-9 * max(map(abs, found.values()), default=0.0)
     return {name: score for name, score in found.items() if abs(score) > rounding}
