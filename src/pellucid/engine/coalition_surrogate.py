@@ -54,9 +54,9 @@ class _Fitted:
         self._pull = torch.cholesky_solve(left[:, None], self._factor)[:, 0]
         free = len(signs) - self.trend.shape[1]
         self.freedom = free - _CHOSEN
-        self.variance = max(float(left @ self._pull) / self.freedom, 1e-300)
+        self.variance = max(float(left @ self._pull) / self.freedom, 0.0)
         determinants = 2 * self._factor.diagonal().log().sum() + torch.linalg.slogdet(self._information).logabsdet
-        likelihood = -free * math.log(self.variance) - float(determinants)
+        likelihood = -free * math.log(max(self.variance, 1e-300)) - float(determinants)
         self.likelihood = likelihood if not int(failed) and math.isfinite(likelihood) else -math.inf
 
     def _covariance(self) -> Tensor:

@@ -57,6 +57,13 @@ def test_interactions_of_two_do_not_disturb():
     torch.testing.assert_close(answer.scores[0], weights + (mixed + mixed.T).sum(1) / 2, rtol=0, atol=1e-8)
 
 
+def test_a_model_that_never_changes_its_mind_is_known_at_once():
+    answer = asked(KernelShap(baseline=0.0), lambda rows: torch.full((len(rows),), 3.0, dtype=torch.float64), 20)
+    assert not answer.scores.any()
+    assert answer.converged.all()
+    assert answer.evaluations["F"] < 110
+
+
 @pytest.mark.parametrize(("budget", "most"), [(100, 0.12), (200, 0.07), (500, 0.035)])
 def test_the_error_falls_with_the_budget(budget, most):
     errors = []
@@ -129,18 +136,17 @@ def test_intervals_hold_the_exact_values_about_as_often_as_they_say():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("budget", [100, 200, 500])
+@pytest.mark.parametrize("budget", [100, 200])
 def test_intervals_of_a_perceptron_hold_the_exact_values_in_92_to_98_of_100(budget):
     shares = [covered(*perceptron(seed), 12, budget, 40) for seed in range(5)]
     assert 0.92 <= sum(shares) / 5 <= 0.98, shares
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("budget", [200, 500])
-def test_intervals_of_a_picture_hold_the_long_run_values_in_92_to_98_of_100(budget):
+def test_intervals_of_a_picture_hold_the_long_run_values_in_92_to_98_of_100():
     contest, spread = picture("chelsea", 0)
     assert spread < 0.003
-    assert 0.92 <= covered(lambda rows: contest.worth(rows > 0.5), contest.reference, 44, budget, 40) <= 0.98
+    assert 0.92 <= covered(lambda rows: contest.worth(rows > 0.5), contest.reference, 44, 200, 200) <= 0.98
 
 
 @pytest.mark.slow

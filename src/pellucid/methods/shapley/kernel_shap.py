@@ -103,10 +103,10 @@ def _exact(scores: Tensor) -> Shares:
 
 
 def _blocks(pairs: int, least: int) -> Iterator[int]:
-    """How many pairs each of the pooled fits gets; a last one of fewer than ``least`` is left out."""
-    while pairs >= least:
+    """How many pairs each of the pooled fits gets; a last one that would be too small to weigh anything is left out."""
+    yield min(pairs, _BLOCK)
+    while (pairs := pairs - _BLOCK) >= 2 * least:
         yield min(pairs, _BLOCK)
-        pairs -= _BLOCK
 
 
 def _estimate(game: Game, masks: Tensor) -> Estimate:
@@ -119,6 +119,8 @@ def _estimate(game: Game, masks: Tensor) -> Estimate:
 
 def _pooled(estimates: list[Estimate]) -> Estimate:
     """Independent estimates weighted by their precision."""
+    if len(estimates) == 1:
+        return estimates[0]
     half_widths = torch.stack([one.half_width for one in estimates])
     precision = 1 / half_widths.square().mean(1, keepdim=True)
     share = precision / precision.sum()
