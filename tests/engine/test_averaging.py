@@ -50,3 +50,16 @@ def test_one_sample_bounds_nothing():
     running = Running(torch.zeros(3))
     running.add(torch.ones(3))
     assert bool(running.half_width().isinf().all())
+
+
+def test_several_samples_at_once_count_as_one_by_one():
+    samples = normal(40) * 3 + 100
+    single, several = Running(torch.zeros(4)), Running(torch.zeros(4))
+    for sample in samples:
+        single.add(sample)
+    for part in samples.split([1, 7, 30, 2]):
+        several.extend(part)
+    assert several.count == 40
+    torch.testing.assert_close(several.mean, single.mean, rtol=1e-14, atol=0)
+    torch.testing.assert_close(several.variance, samples.var(0), rtol=1e-12, atol=0)
+    torch.testing.assert_close(several.half_width(), single.half_width(), rtol=1e-12, atol=0)
