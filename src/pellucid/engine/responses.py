@@ -59,7 +59,9 @@ def even_grid(variable: Variable, values: Tensor, points: int) -> Tensor:
     if variable.labels is not None:
         return torch.arange(len(variable.labels), dtype=torch.float64)
     known = _different(variable, values)
-    return known if len(known) <= points else torch.linspace(float(known[0]), float(known[-1]), points, dtype=torch.float64)
+    if len(known) <= points:
+        return known
+    return torch.linspace(float(known[0]), float(known[-1]), points, dtype=torch.float64)
 
 
 def quantile_grid(variable: Variable, values: Tensor, points: int) -> Tensor:

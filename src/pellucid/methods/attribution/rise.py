@@ -31,13 +31,14 @@ class Rise:
 
     ``centred`` scores a part by how much more the quantity is with it shown than with it hidden, whatever else is: the
     covariance of mask and quantity, over the variance of the mask. ``paper`` scores it by the mean quantity while it is
-    shown (petsiuk2018rise), where what the quantity is on average stands in every score and its noise too; both order
-    parts alike. Neither has a bias, however few the samples.
+    shown (petsiuk2018rise), so that the mean of the quantity stands in every score; both order parts alike. Neither has a
+    bias, however few the samples.
 
     Pictures are hidden by soft masks of ``cells`` × ``cells``, upsampled at random places, and every pixel scores; anything
     else, and a picture whose ``features`` are named, by its features. Where the ``probability`` is ½, masks come in pairs
-    that hide what the other shows. Where there are no more masks of features than ``samples``, all are asked about, and
-    the scores are exact.
+    that hide what the other shows. What earlier masks tell of a sum of parts is taken off the quantity under later ones,
+    and its known mean put back (owen2013monte). Where there are no more masks of features than ``samples``, all are asked
+    about, and the scores are exact.
 
     The interval is 95 %. Masks are drawn until every half interval is within ``tolerance`` of the largest score
     (``converged``), or ``samples`` are spent. The paper's masks fade to grey, ``baseline="zero"`` for networks whose
