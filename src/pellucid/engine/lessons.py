@@ -58,7 +58,7 @@ def shuffled(lesson: Lesson, seed: int) -> Lesson:
     scores = torch.zeros_like(lesson.scores)
     for row, own in enumerate(lesson.scores):
         places = lesson.seen[row].nonzero().flatten() if lesson.words else torch.arange(len(own))
-        order = torch.randperm(len(places), generator=generator(seed, "shuffled", own))
+        order = torch.randperm(len(places), generator=generator(seed, "shuffled", lesson.seen[row]))
         scores[row, places] = own[places[order]]
     return dataclasses.replace(lesson, scores=scores)
 

@@ -115,11 +115,13 @@ class Simulation(Result):
         plain, aided = (self._share(reader, shown) for shown in (0, arm))
         low, high = self.difference_interval[reader, arm - 1].tolist()
         name, shown = self.readers[reader], self.arms[arm]
+        helps = self.helps(name, shown)
+        shown = f"shuffled {shown}" if name.endswith("scores shuffled") else shown
         verdict = {
             None: "no difference shown",
             True: f"{shown} helps this reader",
             False: f"{shown} misleads this reader",
-        }[self.helps(name, shown)]
+        }[helps]
         return (
             f"{name}: predicts {plain} without explanations and {aided} with {shown}, a difference of "
             f"{100 * float(self.difference[reader, arm - 1]):+.0f} points ({100 * low:+.0f} to {100 * high:+.0f}): {verdict}."
