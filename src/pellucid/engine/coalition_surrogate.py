@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 from torch import Tensor
 
-from pellucid.engine.shapley import Index
+from pellucid.engine.shapley import Index, symmetric
 
 _LOWEST, _HIGHEST = 0.002, 0.95
 _LEAST_RATE = 0.02
@@ -149,14 +149,7 @@ def _strength(fitted: _Fitted) -> Tensor:
     """How much each player matters: its Shapley value, or where these cancel the mean size of its interactions."""
     if fitted.odd:
         return _players(fitted, lambda m: 1.0).mean.abs()
-    return _square(_pairs(fitted, lambda m: 1.0).mean, len(fitted.rates)).abs().mean(1)
-
-
-def _square(pairs: Tensor, players: int) -> Tensor:
-    one, other = torch.triu_indices(players, players, 1)
-    found = torch.zeros(players, players, dtype=pairs.dtype)
-    found[one, other] = found[other, one] = pairs
-    return found
+    return symmetric(_pairs(fitted, lambda m: 1.0).mean, len(fitted.rates)).abs().mean(1)
 
 
 def _likeliest(signs: Tensor, values: Tensor, odd: bool, relative: Tensor) -> _Fitted:

@@ -44,6 +44,13 @@ def pair_interactions(worth: Tensor, index: Index) -> Tensor:
     return ((found + found.T) / 2).fill_diagonal_(0)
 
 
+def symmetric(pairs: Tensor, players: int) -> Tensor:
+    """A number per pair, in the order of ``torch.triu_indices``, as a matrix with 0 on its diagonal."""
+    found = torch.zeros(players, players, dtype=torch.float64)
+    found[*torch.triu_indices(players, players, 1)] = pairs
+    return found + found.T
+
+
 def kernel_regression(masks: Tensor, worth: Tensor, weights: Tensor, nothing: float, everything: float) -> Tensor:
     """Coefficients of the additive game nearest to ``worth`` by weighted squares, whose sum is ``everything − nothing``.
 

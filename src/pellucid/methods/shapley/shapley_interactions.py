@@ -17,7 +17,7 @@ from pellucid.engine.coalition_surrogate import PairSurrogate
 from pellucid.engine.coalitions import Game
 from pellucid.engine.perturb import Baseline, Grouping
 from pellucid.engine.playing import Games, notes_of, ran_out
-from pellucid.engine.shapley import Index, coalitions, pair_interactions, shapley_values
+from pellucid.engine.shapley import Index, coalitions, pair_interactions, shapley_values, symmetric
 from pellucid.results.interactions import Interactions
 
 
@@ -132,7 +132,7 @@ def _exact(worth: Tensor, index: Index) -> _Found:
 def _estimated(game: Game, known: Halves, index: Index) -> _Found:
     surrogate = PairSurrogate(known.masks, known.odd, known.even, index)
     pairs, values = surrogate.pairs(), surrogate.shapley_values()
-    matrix, squares = _square(pairs.mean, game.features), _square(pairs.half_width.square(), game.features)
+    matrix, squares = symmetric(pairs.mean, game.features), symmetric(pairs.half_width.square(), game.features)
     nothing, everything = game.ends()
     each = torch.eye(game.features, dtype=torch.bool)
     first = game(each) - nothing
@@ -147,9 +147,3 @@ def _estimated(game: Game, known: Halves, index: Index) -> _Found:
             half = surrogate.half_of_pairs()
             alone, unsure = values.mean - half.mean, values.half_width.square() + half.half_width.square()
     return _Found(matrix + alone.diag(), (squares + unsure.diag()).sqrt(), True)
-
-
-def _square(pairs: Tensor, players: int) -> Tensor:
-    found = torch.zeros(players, players, dtype=torch.float64)
-    found[*torch.triu_indices(players, players, 1)] = pairs
-    return found + found.T
