@@ -29,13 +29,16 @@ class Table:
 
 def incomes(folder: Path) -> tuple[Table, Table]:
     """The census as it was split by its authors: for training and held out."""
-    train, test = (list(csv.DictReader((folder / name).open())) for name in ("adult.csv", "adult.test.csv"))
+    train, test = (
+        list(csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines()))
+        for name in ("adult.csv", "adult.test.csv")
+    )
     choices = {name: tuple(f"{name} {value}" for value in sorted({row[name] for row in train})) for name in CHOICES}
     columns = (*NUMBERS, *(column for group in choices.values() for column in group))
     return _table(columns, choices, train), _table(columns, choices, test)
 
 
-def network(table: Table) -> pl.Subject:
+def network(table: Table, epochs: int = 8) -> pl.Subject:
     """A small network, trained on the table."""
     task = _task(table)
     rows = (table.rows - task.means) / task.deviations
@@ -43,7 +46,7 @@ def network(table: Table) -> pl.Subject:
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(rows.shape[1], 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
         optimiser = torch.optim.Adam(module.parameters(), 3e-3)
-        for _ in range(8):
+        for _ in range(epochs):
             for part in torch.randperm(len(rows)).split(256):
                 optimiser.zero_grad()
                 nn.functional.cross_entropy(module(rows[part]), table.rich[part].long()).backward()

@@ -6,12 +6,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import torch
+from examples.changes.drawn import four, nine, three
 from examples.changes.incomes import CAPITAL, PERSONAL, Table, accuracy, incomes, network, trees
 from PIL import Image
 from scipy.stats import binomtest
 from scripts.train_mnist import held_out_digits
-from torch import Tensor
 
 import pellucid as pl
 from pellucid.methods import Counterfactual
@@ -82,7 +81,10 @@ def tell(folder: Path, people: int = 40, fewer: int = 20) -> Story:
             tallies.append(tally(name, setting, found))
             shown += (found,) if name == "network" else ()
     accuracies = {name: accuracy(subject, test) for name, (subject, _) in models.items()}
-    digits, drawn = of_digits(*held_out_digits(folder / "mnist-20k"))
+    reader = pl.load("mnist-cnn")
+    written = held_out_digits(folder / "mnist-20k")[0][:fewer]
+    tallies.append(tally("digits", "any pixel", Counterfactual(seconds=None)(reader, pl.Decision(written))))
+    digits, drawn = of_digits(reader)
     return Story(tuple(tallies), shown, digits, drawn, accuracies)
 
 
@@ -110,18 +112,16 @@ def tally(model: str, setting: str, found: pl.Counterfactuals) -> Tally:
     )
 
 
-def of_digits(digits: Tensor, labels: Tensor) -> tuple[dict[str, pl.Counterfactuals], dict[str, Image.Image]]:
+def of_digits(subject: pl.Subject) -> tuple[dict[str, pl.Counterfactuals], dict[str, Image.Image]]:
     """A three that should be an eight, and a four: what it lacks of a nine, what of it suffices, what of a nine to take."""
-    subject = pl.load("mnist-cnn")
-    three, four, nine = (_picture(digits[labels == label][0]) for label in (3, 4, 9))
     asked: dict[str, tuple[Counterfactual, pl.Decision]] = {
-        "wachter": (Counterfactual(seconds=None), pl.Decision(three, foil="8")),
-        "pertinent-negative": (Counterfactual(kind="pertinent-negative", kappa=1.0), pl.Decision(four, foil="9")),
-        "pertinent-positive": (Counterfactual(kind="pertinent-positive", kappa=1.0), pl.Decision(four)),
-        "region-swap": (Counterfactual(kind="region-swap", distractor=nine), pl.Decision(four)),
+        "wachter": (Counterfactual(seconds=None), pl.Decision(three(), foil="8")),
+        "pertinent-negative": (Counterfactual(kind="pertinent-negative", kappa=1.0), pl.Decision(four(), foil="9")),
+        "pertinent-positive": (Counterfactual(kind="pertinent-positive", kappa=1.0), pl.Decision(four())),
+        "region-swap": (Counterfactual(kind="region-swap", distractor=nine()), pl.Decision(four(), foil="9")),
     }
     found = {name: method(subject, decision) for name, (method, decision) in asked.items()}
-    drawn = {name: one.plot(**({"distractor": nine} if name == "region-swap" else {})) for name, one in found.items()}
+    drawn = {name: one.plot(**({"distractor": nine()} if name == "region-swap" else {})) for name, one in found.items()}
     return found, drawn
 
 
@@ -174,7 +174,3 @@ def page(story: Story) -> str:
         f"<h2>Several people</h2><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table><h2>Digits</h2>{shown}"
         "</div></html>"
     )
-
-
-def _picture(digit: Tensor) -> Image.Image:
-    return Image.fromarray(digit[0].mul(255).round().to(torch.uint8).numpy())

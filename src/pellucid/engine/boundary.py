@@ -68,6 +68,8 @@ def reached(judge: Judge, space: SearchSpace, offsets: Tensor) -> tuple[Tensor, 
 
 def retreated(judge: Judge, space: SearchSpace, offsets: Tensor, rounds: int) -> Tensor:
     """Rows beyond the boundary, pulled to it and moved along it until none gets cheaper: ``[n, d]``."""
+    if not len(offsets):
+        return offsets
     now, gaps = _pulled(judge, space, offsets, judge.gaps(space, offsets), _SECTIONS)
     moving = torch.ones(len(now), dtype=torch.bool)
     for _ in range(rounds):

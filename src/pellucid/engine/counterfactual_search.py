@@ -139,6 +139,8 @@ class Search:
         """Move starts along the boundary, settle what takes some values only, and take back what is not needed."""
         starts = self._apart(met)
         ends = retreated(self.judge, self.space, starts, _ROUNDS) if self._sloped else starts
+        if self._sloped and self.space.norm == "l1":
+            retreated(self.judge, self.space, self._sparser(ends), _ROUNDS)
         if bool(self.space.discrete.any()):
             self._settle(torch.cat([ends, starts]))
         for _ in range(_REPEATS):
@@ -150,6 +152,14 @@ class Search:
                 self._settle(best[None])
             if self.judge.best.cost >= before * (1 - 1e-4):
                 return
+
+    def _sparser(self, ends: Tensor) -> Tensor:
+        """Ends with their largest changes only, 1, 2, 4, … of them, where these suffice or do when they are larger."""
+        rank = ends.abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
+        most = int((ends != 0).sum(1).max())
+        counts = [2**power for power in range(most.bit_length())]
+        offsets, gaps = reached(self.judge, self.space, torch.cat([torch.where(rank < k, ends, 0.0) for k in counts]))
+        return self._met(offsets, gaps, _CANDIDATES // 2)
 
     def _settle(self, ends: Tensor) -> None:
         """Make choices of what is between them, search the numbers beside each pattern of choices anew, and round these."""
