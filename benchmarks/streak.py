@@ -1,8 +1,9 @@
 """Whether STREAK chooses as well as greedy search, and what it costs beside LIME.
 
 EfficientNet-Lite0 and photographs of as many different classes, taken in a seeded random order: none is left out. Both
-look for 5 superpixels that keep the probability of the first class on grey ground; greedy search asks about every
-superpixel beside those chosen so far. The value of a choice is the probability with it less that of the grey ground.
+look for 5 superpixels that keep the first class likely on grey ground; greedy search asks about every superpixel beside
+those chosen so far. The value of a choice is the logarithm of the probability with it, or the probability itself, less
+that of the grey ground.
 
 Speed is measured on the photographs of the benchmark of LIME, beside the CPU-seconds that the lime package took there
 for 1000 samples (``--keep`` is its folder): on the same superpixels, and in its default call. *IoU* is the overlap in
@@ -29,6 +30,7 @@ from pellucid.methods import Streak
 
 PICTURES = Path(__file__).resolve().parents[2] / "shared/data/imagenet-500-samples"
 K = 5
+QUANTITIES = ("log-probability", "probability")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -62,12 +64,12 @@ def greedy(subject: pl.Subject, query: pl.Decision) -> tuple[float, int]:
     return float(game(shown[None])[0]) - game.ends()[0], game.asked
 
 
-def compared(path: Path, page: Page) -> dict[str, Any]:
+def compared(path: Path, of: Any, page: Page) -> dict[str, Any]:
     """One picture by STREAK and by greedy search, unless that is known already."""
-    kept = page.arguments.keep / f"greedy-{path.stem}.json"
+    kept = page.arguments.keep / f"greedy-{of}-{path.stem}.json"
     if not kept.exists():
         subject = pl.load("efficientnet-lite0")
-        query = pl.Decision(subject.prepare(str(path)), of="probability")
+        query = pl.Decision(subject.prepare(str(path)), of=of)
         found = Streak(k=K)(subject, query)
         best, others = greedy(subject, query)
         value, sets = float(found.quality["value"]), int(found.quality["evaluations"])
@@ -77,9 +79,9 @@ def compared(path: Path, page: Page) -> dict[str, Any]:
     return dict(json.loads(kept.read_text(encoding="utf-8")))
 
 
-def against_greedy(page: Page) -> None:
+def against_greedy(of_what: str, page: Page) -> None:
     paths = pictures(page.arguments.data, page.arguments.pictures)
-    found = {path.stem: compared(path, page) for path in paths}
+    found = {path.stem: compared(path, of_what, page) for path in paths}
     ratios = [of["value"] / of["best"] if of["best"] > 0 else 1.0 for of in found.values()]
     lines = [
         (name, of["explains"], f"{of['value']:.3f}", f"{of['best']:.3f}", f"{ratio:.2f}", of["sets"], of["others"])
@@ -89,7 +91,7 @@ def against_greedy(page: Page) -> None:
     enough = sum(ratio >= 0.9 for ratio in ratios)
     sets, others = (statistics.mean(of[name] for of in found.values()) for name in ("sets", "others"))
     page.say(
-        "## Beside greedy search",
+        f"## Beside greedy search: {of_what}",
         table(heads, lines),
         f"The ratio is {statistics.mean(ratios):.2f} in the mean and {min(ratios):.2f} at least; {enough} of "
         f"{len(ratios)} are 0.9 or more. STREAK asked about {sets:.0f} sets in the mean, greedy search about {others:.0f}.",
@@ -113,7 +115,7 @@ def speed(page: Page) -> None:
         long = pl.Result.load(page.arguments.keep / f"{name}.pellucid")
         (path,) = (photograph.path for photograph in PHOTOGRAPHS if photograph.name == name)
         inputs = subject.prepare(str(path))
-        for of in ("score", "probability"):
+        for of in QUANTITIES:
             seconds = []
             for _ in range(page.rounds):
                 started = time.process_time()
@@ -145,7 +147,8 @@ def speed(page: Page) -> None:
 
 def main() -> None:
     page = Page("streak", __doc__, rounds=3, options=options)
-    against_greedy(page)
+    for of in QUANTITIES:
+        against_greedy(of, page)
     speed(page)
     page.close()
 

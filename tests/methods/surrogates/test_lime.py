@@ -446,3 +446,40 @@ def test_an_answer_with_open_intervals_survives_saving(tmp_path):
     assert torch.equal(loaded.interval[0][0], result.interval[0][0])
     assert torch.equal(loaded.quality["r2"], result.quality["r2"])
     assert loaded.converged is None
+
+
+def wide_subject():
+    weights = torch.randn(14, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    return pl.wrap(lambda point: (point @ weights + (point @ weights).sin()).tanh(), pl.tasks.TensorTask(), name="wide")
+
+
+WIDE = torch.linspace(0.5, 2, 14, dtype=torch.float64)[None]
+
+
+def test_equal_examples_share_their_passes_whatever_is_asked_of_them():
+    subject, method = wide_subject(), Lime(samples=200)
+    together = method(subject, pl.Decision(torch.cat([WIDE, WIDE, WIDE]), target=[0, 2, 0], foil=[1, 1, 2]))
+    alone = [method(subject, pl.Decision(WIDE, target=target, foil=foil)) for target, foil in ((0, 1), (2, 1), (0, 2))]
+    assert together.evaluations["F"] == alone[0].evaluations["F"] + 2  # which of three examples to explain
+    for row, answer in enumerate(alone):
+        assert torch.allclose(together.scores[row], answer.scores[0], rtol=0, atol=1e-12)
+        assert torch.allclose(together.interval[0][row], answer.interval[0][0], rtol=0, atol=1e-12)
+
+
+def test_a_tolerance_ends_the_draws_or_the_answer_says_that_it_is_not_met():
+    subject, query = wide_subject(), pl.Decision(WIDE, target=0)
+    met, missed = (Lime(samples=samples, tolerance=0.1)(subject, query) for samples in (8000, 140))
+    assert met.converged.tolist() == [True]
+    half = (met.interval[1][0] - met.interval[0][0]) / 2
+    assert float(half.max()) <= 0.1 * float(met.by_feature()[0].abs().max()) + 1e-6
+    assert met.evaluations["F"] < 8000
+    assert missed.converged.tolist() == [False]
+    assert any("140 samples were drawn and the tolerance of 10%" in note for note in missed.notes)
+    assert not any("samples were drawn" in note for note in met.notes)
+
+
+def test_captums_settings_have_no_interval_and_so_no_tolerance():
+    result = Lime(samples=50, preset="captum")(wide_subject(), pl.Decision(WIDE, target=0))
+    assert result.interval is None
+    with pytest.raises(UsageError, match="tolerance"):
+        Lime(preset="captum", tolerance=0.1)(wide_subject(), pl.Decision(WIDE, target=0))
