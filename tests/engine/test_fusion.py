@@ -1,6 +1,7 @@
 """A convolution that pads and activates as well: the same numbers, only where nobody else reads what is merged."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -254,3 +255,10 @@ def test_batches_agree_and_equal_batches_are_equal():
     for size in (1, 5, 7):
         parts = torch.cat([replica(part) for part in given.split(size)])
         assert (parts - whole).abs().max() <= 1e-5 * whole.abs().max()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda subject: pickle.loads(pickle.dumps(subject))])
+def test_a_subject_that_was_asked_can_be_copied(copied):
+    subject, given = wrap(seeded(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()), TensorTask()), pixels(2, 3, 4, 4)
+    expected = subject.scores(given)
+    assert torch.equal(copied(subject).scores(given), expected)
