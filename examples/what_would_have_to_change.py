@@ -21,12 +21,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with both sets of data")
     parser.add_argument("--page", type=Path, default=Path("what-would-have-to-change.html"), help="where the page goes")
     parser.add_argument("--picture", type=Path, help="where the picture of the page goes too, as PNG")
-    parser.add_argument(
-        "--people", type=int, default=14, help="how many people the network is asked about; the trees half as many"
-    )
+    parser.add_argument("--people", type=int, default=8, help="how many people the network is asked about")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    story = tell(arguments.data, arguments.people, max(1, arguments.people // 2))
+    story = tell(arguments.data, arguments.people, max(5, arguments.people // 2))
     print("\n".join(statements(story)))
     arguments.page.write_text(page(story), encoding="utf-8")
     if arguments.picture:

@@ -29,6 +29,8 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+_DIGITS = 7
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -69,7 +71,7 @@ class Story:
     accuracies: Mapping[str, float]
 
 
-def tell(folder: Path, people: int = 40, fewer: int = 20) -> Story:
+def tell(folder: Path, people: int = 8, fewer: int = 5) -> Story:
     """Train the models, ask about held-out people and about digits of the test set."""
     train, test = incomes(folder / "fairness-tabular")
     models = {"network": (network(train), people), "trees": (trees(train), fewer)}
@@ -82,7 +84,7 @@ def tell(folder: Path, people: int = 40, fewer: int = 20) -> Story:
             shown += (found,) if name == "network" else ()
     accuracies = {name: accuracy(subject, test) for name, (subject, _) in models.items()}
     reader = pl.load("mnist-cnn")
-    written = held_out_digits(folder / "mnist-20k")[0][:fewer]
+    written = held_out_digits(folder / "mnist-20k")[0][:_DIGITS]
     tallies.append(tally("digits", "any pixel", Counterfactual(seconds=None)(reader, pl.Decision(written))))
     digits, drawn = of_digits(reader)
     return Story(tuple(tallies), shown, digits, drawn, accuracies)

@@ -113,3 +113,13 @@ def test_weights_that_mean_nothing_are_refused(subject, weights):
 def test_a_tensor_says_which_elements_stay(subject):
     space, _ = space_of(subject, immutable=torch.tensor([True, False, True, True]))
     assert space.movable.tolist() == [False, True, False, False]
+
+
+def test_a_value_that_the_reference_lacks_is_no_option_and_closes_no_other():
+    columns, rows = ["pet cat", "pet dog", "pet fox"], torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    task = pl.tasks.Tabular(columns, ["no", "yes"], reference=rows, choices={"pet": columns})
+    space, _ = search_space(pl.wrap(torch.nn.Linear(3, 2), task), task.prepare([[1.0, 0, 0]]), "l1")
+    assert space.points(space.options(space.choices[0])).tolist() == [[0, 1, 0]]
+    assert space.points(space.snapped(torch.tensor([[0.0, 0.9, 5.0]]).double()))[0].tolist() in ([0, 1, 0], [1, 0, 0])
+    still, _ = search_space(pl.wrap(torch.nn.Linear(3, 2), task), task.prepare([[1.0, 0, 0]]), "l1", immutable="pet")
+    assert not len(still.options(still.choices[0]))

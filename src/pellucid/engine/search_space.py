@@ -106,10 +106,9 @@ class SearchSpace:
 
     def options(self, group: Tensor) -> Tensor:
         """The offsets of each other value of a choice, ``[options, elements of the group]``."""
-        held = self._own(torch.zeros(1, len(self.origin), dtype=torch.float64))[0, group].argmax()
-        found = self._one_hot(group)
-        keep = torch.arange(len(group)) != held
-        return found[keep] if bool(self.movable[group].all()) else found[:0]
+        held = self._held(group)
+        free = self.movable[group]
+        return self._one_hot(group)[free & free[held] & (torch.arange(len(group)) != held)]
 
     def kept(self, offsets: Tensor, most: int | None) -> Tensor:
         """Whether rows keep to the bounds, the choices, the whole numbers and to at most this many changes: ``[n]``."""
@@ -139,12 +138,16 @@ class SearchSpace:
         same = (wanted - self._own(torch.zeros_like(offsets))).abs() < _ROUNDING
         return torch.where(same | (found * offsets < 0), torch.zeros_like(found), found)
 
+    def _held(self, group: Tensor) -> int:
+        """The place in a group of the value that the example itself has."""
+        return int((self.origin * self.factor + self.shift)[group].argmax())
+
     def _chosen(self, offsets: Tensor, group: Tensor) -> Tensor:
-        if not bool(self.movable[group].all()):
+        """The option that each row is nearest to, of those that occur within the bounds."""
+        held, free = self._held(group), self.movable[group]
+        if not bool(free[held]):
             return torch.zeros_like(offsets[:, group])
-        own = self._own(offsets)[:, group]
-        held = self._own(torch.zeros_like(offsets[:1]))[0, group].argmax()
-        best = own.argmax(1)
+        best = torch.where(free, self._own(offsets)[:, group], -torch.inf).argmax(1)
         found = self._one_hot(group)[best]
         return torch.where((best == held)[:, None], torch.zeros_like(found), found)
 
