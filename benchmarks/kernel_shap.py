@@ -4,7 +4,7 @@ Everybody is asked for the Shapley values of the same games, with the same numbe
 distance to the reference, relative to it. Perceptrons of 12 features (32 and 32 hidden units, seeded weights) have an
 exact reference; pictures of 44 superpixels (seeded convolutional networks of three layers, parts hidden by their mean
 colour) one of a weighted regression on 30,000 random pairs of coalitions, in ten parts whose spread tells its own error.
-shap's selection of features is off (`l1_reg=False`), which makes it more accurate here. A ratio is the number of
+shap's selection of features is off (`l1_reg=False`): it would leave some out. A ratio is the number of
 coalitions at which the peer's error, interpolated in logarithms between the numbers shown, has fallen to ours, over ours;
 its 95 % interval is over seeds, of the mean over games. "> 8" means that with its largest number the peer did not get
 there for every seed.
