@@ -13,20 +13,72 @@ from contract.cases import CASES
 from pellucid.core.content import digest
 from pellucid.core.method import METHODS, discover, query_type
 
+# Columns of the wine table and pictures, in few enough groups for every coalition to be asked about.
+WINE_CASES = ("wine-mlp", "forest", "onnx", "http", "row")
+PICTURE_CASES = ("small-cnn", "efficientnet-lite0", "digits-cnn", "brightness")
+FOUR_GROUPS = torch.arange(13) % 4
+
+
+def noise(*shape: int) -> torch.Tensor:
+    """Other rows in the shape of a case's point."""
+    return torch.randn(6, *shape, generator=torch.Generator().manual_seed(5))
+
+
 # Fields that make a method quick enough to be asked often; a subject's own entry wins over the method's.
 QUICK: dict[str, dict[str, Any]] = {
     "lime": {"samples": 40},
+    "sp-lime": {"budget": 2},
+    "streak": {"k": 2},
     "integrated-gradients": {"max_steps": 64},
     "integrated-gradients efficientnet-lite0": {"tolerance": 0.1, "max_steps": 32},
     "occlusion efficientnet-lite0": {"window": 112, "stride": 56},
     "smoothgrad": {"samples": 3},
+    "rise": {"samples": 40},
+    "response": {"grid": 5, "replicates": 20},
+    "response char-lstm": {"features": (0,), "replicates": 20},
+    "sobol": {"samples": 600, "design": 2, "tolerance": 0.3},
+    "sobol efficientnet-lite0": {"samples": 200, "design": 2, "segments": 12},
+    "extremal-perturbation": {"steps": 4, "areas": (0.1, 0.3)},
+    "extremal-perturbation efficientnet-lite0": {"steps": 2, "areas": (0.2,)},
+    "rise efficientnet-lite0": {"samples": 8},
     "expected-gradients": {"samples": 6},
+    **{f"exact-shapley {case}": {"features": FOUR_GROUPS} for case in WINE_CASES},
+    **{f"exact-shapley {case}": {"segments": 5} for case in PICTURE_CASES},
+    **{
+        f"{method} {case}": {"segments": 9, "budget": 50}
+        for method in ("kernel-shap", "permutation-shap", "shapley-interactions")
+        for case in ("small-cnn", "efficientnet-lite0")
+    },
+    **{method: {"budget": 72} for method in ("kernel-shap", "permutation-shap", "shapley-interactions")},
+    "partition-shap": {"budget": 40},
+    "partition-shap efficientnet-lite0": {"budget": 12},
+    "feature-ablation efficientnet-lite0": {"segments": 6},
+    "permutation": {"samples": 3},
+    **{f"permutation {case}": {"rows": noise(6)} for case in ("double-mlp", "reused-relu")},
+    "permutation brightness": {"rows": noise(3, 8, 8)},
+    "permutation digits-cnn": {"rows": noise(1, 8, 8)},
+    "permutation picture": {"rows": noise(3, 8, 8)},
+    "permutation small-cnn": {"rows": noise(3, 16, 16)},
+    "permutation efficientnet-lite0": {"rows": noise(3, 224, 224), "features": torch.arange(224) // 112},
     "score-cam efficientnet-lite0": {"channels": 4},
     "pathway": {"budget": 60, "draws": 8, "links": 2},
     "pathway efficientnet-lite0": {"budget": 8, "draws": 2, "links": 1},
     "pathway minilm-sentiment": {"budget": 20, "draws": 2, "links": 1},
+    "counterfactual": {"budget": 400},
+    "counterfactual efficientnet-lite0": {"budget": 30},
+    "counterfactual diabetes-mlp": {"wanted": 150.0},
     "region-perturbation": {"region": 2, "steps": 4, "draws": 2},
     "region-perturbation efficientnet-lite0": {"region": 50},
+    "forward-simulation": {"studied": 1, "edited": 1.0},
+    "what-if": {"edit": "box 25%,25%,75%,75% mean; brightness 0.5"},
+    "what-if minilm-sentiment": {"edit": "insert really at start; insert not at end"},
+    "what-if char-lstm": {"edit": "0 = a; 3 = b"},
+    "what-if diabetes-mlp": {"edit": "bmi = 30, s5 += 1"},
+    **{
+        f"what-if {case}": {"edit": "alcohol = 13, proline += 100"}
+        for case in ("wine-mlp", "forest", "onnx", "http", "row")
+    },
+    **{f"what-if {case}": {"edit": "0 = 1; 3 += 0.5"} for case in ("double-mlp", "reused-relu")},
 }
 
 
@@ -49,6 +101,7 @@ REFUSED = {
     ("deep-taylor", "char-lstm"): "both depend on the input",
     ("excitation-backprop", "minilm-sentiment"): "not aten.native_layer_norm",
     ("excitation-backprop", "char-lstm"): "both depend on the input",
+    ("forward-simulation", "efficientnet-lite0"): "at least one more must be left to ask about",
 }
 
 
@@ -63,6 +116,21 @@ REFUSED |= {
 
 # Relevance divides by pre-activations: where one is as small as the stabiliser, the last bit of single precision shows.
 ROUGH = {("lrp", "minilm-sentiment"): 1e-3, ("clear", "minilm-sentiment"): 1e-3}
+# Sobol indices divide by how the score varies, here by 0.004 around 0.3: a last bit is 1e-5 of that.
+ROUGH |= {("sobol", "small-cnn"): 1e-4}
+# Falls of 0.2 of a score of −10: a last bit is 1e-5 of that.
+ROUGH |= {
+    (method, "digits-cnn"): 1e-4
+    for method in (
+        "exact-shapley",
+        "feature-ablation",
+        "kernel-shap",
+        "partition-shap",
+        "permutation",
+        "permutation-shap",
+        "shapley-interactions",
+    )
+}
 
 
 def tolerance(method: str, case: str) -> float:
@@ -121,6 +189,8 @@ def unit_layer(case: str) -> str:
 def contradictions(method: str) -> list[dict[str, Any]]:
     """What makes a question of the kind that a method answers impossible."""
     found: list[dict[str, Any]] = [{"target": "no such label"}, {"target": 10**6}, {"at": "no.such.layer"}]
+    if query_type(METHODS[method]) is pl.Population:  # which has neither a layer nor a foil
+        return found[:2]
     return found if query_type(METHODS[method]) is pl.Unit else [*found, {"target": 0, "foil": 0}]
 
 
@@ -133,8 +203,21 @@ def per_example(result: Any) -> list[torch.Tensor]:
     """What a result says of each example: its scores without padding, its metric, or its route."""
     if isinstance(result, pl.Evaluation):
         return list(result.per_example.T)
+    if isinstance(result, pl.Counterfactuals):
+        return list(torch.cat([result.points.flatten(1), result.distance, result.found.float()], 1))
     if isinstance(result, pl.UnitReport):
         return list(torch.stack(list(result.measures.values()), 1))
+    if isinstance(result, pl.Response):  # which speaks of all cases together, in any order
+        return [torch.cat([torch.cat([curve.mean, curve.low, curve.high]) for curve in result.curves])]
+    if isinstance(result, pl.Simulation):  # which speaks of all examples together
+        return [torch.cat([result.accuracy.flatten(), result.difference.flatten()])]
+    if isinstance(result, pl.Picks):  # which speaks of all cases together
+        names = sorted(range(len(result.names)), key=lambda place: result.names[place])
+        return [result.importance[names]]
+    if isinstance(result, pl.Change):
+        return list(torch.cat([result.before, result.after, result.value], 1))
+    if isinstance(result, pl.Interactions):
+        return [result.of(example) for example in range(len(result))]
     if isinstance(result, pl.Route):
         return list(torch.cat([*(layer.relevance for layer in result.layers), result.value, result.control], 1))
     found = elements(result)
