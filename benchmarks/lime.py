@@ -79,7 +79,13 @@ def package(picture: np.ndarray, classify: Any, segments: np.ndarray | None) -> 
     segmentation = None if segments is None else lambda given: segments
     started = time.process_time()
     found = explainer.explain_instance(
-        picture, classify, top_labels=1, num_samples=SAMPLES, segmentation_fn=segmentation, random_seed=0
+        picture,
+        classify,
+        top_labels=1,
+        num_samples=SAMPLES,
+        segmentation_fn=segmentation,
+        random_seed=0,
+        progress_bar=False,
     )
     seconds = time.process_time() - started
     label = found.top_labels[0]
