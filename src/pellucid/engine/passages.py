@@ -68,6 +68,11 @@ class _Visit:
 class _Watch(TorchDispatchMode):
     """Counts how many operations read each state; every tensor seen is kept alive so that identities stay unique."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to wrap every dispatched operation in the compiler's machinery, and not to import that."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()
         self._reads: Counter[State] = Counter()
