@@ -5,6 +5,7 @@ page. ``scripts/bench NAME`` runs it; with ``--write`` the page is kept in ``doc
 """
 
 import argparse
+import math
 import os
 import platform
 import statistics
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
@@ -55,6 +57,16 @@ def alternating(
 def distance(one: Tensor, other: Tensor) -> float:
     """How far answers lie apart: the L2 norm of their difference, relative to the second."""
     return float((one - other).norm() / other.norm())
+
+
+def mean_with_interval(ratios: Sequence[float]) -> str:
+    """The geometric mean of several ratios, and its 95 % interval where they are more than one and differ."""
+    logs = [math.log(ratio) for ratio in ratios]
+    middle = statistics.mean(logs)
+    if len(set(logs)) == 1:
+        return f"{math.exp(middle):.2f} ×"
+    reach = float(student.ppf(0.975, len(logs) - 1)) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return f"{math.exp(middle):.2f} × [{math.exp(middle - reach):.2f}, {math.exp(middle + reach):.2f}]"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

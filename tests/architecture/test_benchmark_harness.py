@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from benchmarks.harness import Page, alternating, distance, table
+from benchmarks.harness import Page, alternating, distance, mean_with_interval, table
 
 
 def test_contenders_take_turns_and_the_first_round_is_not_counted():
@@ -23,6 +23,13 @@ def test_contenders_take_turns_and_the_first_round_is_not_counted():
     assert found.seconds == {"ours": 3.0, "theirs": 2.0}
     assert found.answers == {"ours": 6, "theirs": 7}
     assert found.units("ours", "theirs") == 1.5
+
+
+def test_ratios_are_averaged_in_logarithms_with_an_interval():
+    assert mean_with_interval([2.0, 8.0]).startswith("4.00 × [")
+    low, high = mean_with_interval([2.0, 3.0, 4.0]).partition("[")[2].rstrip("]").split(", ")
+    assert float(low) * float(high) == pytest.approx(24 ** (2 / 3), rel=0.01)
+    assert mean_with_interval([3.0]) == "3.00 ×"
 
 
 def test_no_round_at_all_is_refused():
