@@ -41,11 +41,11 @@ class FeatureAblation:
         alternatives=("occlusion", "kernel-shap"),
     )
 
-    features: Annotated[Grouping, "what is hidden together; None: superpixels, words, columns or elements"] = None
-    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
     baseline: Annotated[
         Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
     ] = None
+    features: Annotated[Grouping, "what is hidden together; None: superpixels, words, columns or elements"] = None
+    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         games = Games.of(subject, query, self.features, self.baseline, "feature-ablation", segments=self.segments)

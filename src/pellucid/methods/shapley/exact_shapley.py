@@ -46,12 +46,12 @@ class ExactShapley:
         alternatives=("kernel-shap", "permutation-shap"),
     )
 
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
-    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
     baseline: Annotated[
         Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
     ] = None
+    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
     budget: Annotated[int, Ge(2), Le(2**20), "most coalitions per example that may be asked about"] = 2**16
+    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         games = Games.of(subject, query, self.features, self.baseline, "exact-shapley", segments=self.segments)

@@ -59,14 +59,14 @@ class KernelShap:
         alternatives=("exact-shapley", "permutation-shap", "lime"),
     )
 
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
-    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
     baseline: Annotated[
         Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
     ] = None
+    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
     tolerance: Annotated[float, Gt(0), "largest half interval at which to stop, as a share of the largest score"] = 0.05
     budget: Annotated[int, Ge(2), "most coalitions per example that may be asked about"] = 2048
     seed: Annotated[int, "seed of the draws"] = 0
+    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         games = Games.of(subject, query, self.features, self.baseline, "kernel-shap", self.seed, self.segments)

@@ -65,16 +65,16 @@ class PartitionShap:
         alternatives=("kernel-shap", "permutation-shap"),
     )
 
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
-    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
     baseline: Annotated[
         Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
     ] = None
+    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
     hierarchy: Annotated[
         Union[Tensor, None],
         "the two groups that each step joins, or a linkage of scipy; None: neighbours, in tables correlated columns",
     ] = None
     budget: Annotated[int, Ge(2), "most coalitions per example that may be asked about"] = 1024
+    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         games = Games.of(subject, query, self.features, self.baseline, "partition-shap", segments=self.segments)

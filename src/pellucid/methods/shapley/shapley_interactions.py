@@ -71,14 +71,14 @@ class ShapleyInteractions:
     )
 
     index: Annotated[Index, "how what more than two features do together is put on pairs"] = "fsii"
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
-    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
     baseline: Annotated[
         Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
     ] = None
+    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
     tolerance: Annotated[float, Gt(0), "largest half interval at which to stop, as a share of the largest entry"] = 0.05
     budget: Annotated[int, Ge(2), "most coalitions per example that may be asked about"] = 2048
     seed: Annotated[int, "seed of the draws"] = 0
+    segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
 
     def __call__(self, subject: Subject, query: Decision) -> Interactions:
         name = "shapley-interactions"
