@@ -199,9 +199,11 @@ def cost(found: dict[str, Any], rows: int, passes: str) -> float:
 
 
 def mean_with_interval(ratios: list[float]) -> str:
-    """The geometric mean with its 95 % interval over photographs."""
+    """The geometric mean, from three photographs on with its 95 % interval over them."""
     logs = np.log(ratios)
-    reach = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
+    if len(logs) < 3:
+        return f"{math.exp(logs.mean()):.2f} ×"
+    reach = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
     return f"{math.exp(logs.mean()):.2f} × [{math.exp(logs.mean() - reach):.2f}, {math.exp(logs.mean() + reach):.2f}]"
 
 
