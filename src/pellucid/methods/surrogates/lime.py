@@ -97,18 +97,18 @@ class Lime:
     features: Annotated[Grouping, "what is changed together; None: superpixels, words, columns or elements"] = None
     keep: Annotated[Union[int, None], Ge(1), "number of features in the linear model; None: all"] = None
     kernel_width: Annotated[Union[float, None], Gt(0), "width of the kernel; None: by kind of input"] = None
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
     tolerance: Annotated[
         Union[float, None],
         Gt(0),
         "largest half interval wanted, as a share of the largest coefficient; None: all samples are drawn",
     ] = None
+    seed: Annotated[int, "seed of the draws"] = 0
+    baseline: Annotated[
+        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
+    ] = None
     preset: Annotated[
         Preset, "LIME's coefficients with less work, just as the lime package draws and weighs, or as Captum does"
     ] = "balanced"
-    seed: Annotated[int, "seed of the draws"] = 0
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         inputs = subject.prepare(query.inputs)

@@ -74,13 +74,13 @@ class Streak:
     segments: Annotated[Union[int, None], Ge(1), "number of superpixels wanted; None: the task's default"] = None
     features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
     mode: Annotated[Literal["likelihood", "regression"], "what a set of features is worth"] = "likelihood"
+    seed: Annotated[int, "seed of the order in which features pass by"] = 0
     samples: Annotated[int, Ge(2), "rows around the example, with regression"] = 1000
     baseline: Annotated[
         Union[Baseline, None],
         "what stands where nothing is shown; None: grey in a picture, with regression each part's own mean colour; "
         "else the task's default",
     ] = None
-    seed: Annotated[int, "seed of the order in which features pass by"] = 0
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
         inputs = subject.prepare(query.inputs)
