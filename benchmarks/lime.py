@@ -21,10 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.harness import Page, alternating, table
+from benchmarks.harness import Page, alternating, mean_with_interval, table
 from lime.lime_image import LimeImageExplainer
 from scipy.stats import spearmanr
-from scipy.stats import t as student
 from torch import Tensor
 
 import pellucid as pl
@@ -196,15 +195,6 @@ def cost(found: dict[str, Any], rows: int, passes: str) -> float:
     """CPU-seconds of ours with so many rows: what does not depend on them, and a forward pass for each."""
     beside = found["ours"] - SAMPLES * found["prepared"]
     return float(max(beside, 0.0) + rows * found[passes])
-
-
-def mean_with_interval(ratios: list[float]) -> str:
-    """The geometric mean, from three photographs on with its 95 % interval over them."""
-    logs = np.log(ratios)
-    if len(logs) < 3:
-        return f"{math.exp(logs.mean()):.2f} ×"
-    reach = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-    return f"{math.exp(logs.mean()):.2f} × [{math.exp(logs.mean() - reach):.2f}, {math.exp(logs.mean() + reach):.2f}]"
 
 
 def photographs(page: Page) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from benchmarks import lime
-from benchmarks.harness import Page, table
+from benchmarks.harness import Page, mean_with_interval, table
 
 import pellucid as pl
 from pellucid.engine.coalitions import Game, hidden_point, players
@@ -135,9 +135,9 @@ def speed(page: Page) -> None:
             "",
             "",
             "",
-            lime.mean_with_interval(ratios["same"]),
+            mean_with_interval(ratios["same"]),
             "",
-            lime.mean_with_interval(ratios["default"]),
+            mean_with_interval(ratios["default"]),
             "",
         ]
     )
