@@ -84,7 +84,6 @@ def package(picture: np.ndarray, classify: Any, segments: np.ndarray | None) -> 
         num_samples=SAMPLES,
         segmentation_fn=segmentation,
         random_seed=0,
-        progress_bar=False,
     )
     seconds = time.process_time() - started
     label = found.top_labels[0]
