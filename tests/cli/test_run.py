@@ -97,7 +97,7 @@ def test_fields_may_be_given_as_names_numbers_and_seeds(pellucid, model):
         ("input-x-gradient", {"method": "input-x-gradient"}),
         (
             '{"method": "occlusion", "window": 4}',
-            {"method": "occlusion", "window": 4, "stride": None, "baseline": None},
+            {"method": "occlusion", "window": 4, "stride": None, "baseline": None, "refine": None},
         ),
     ],
 )

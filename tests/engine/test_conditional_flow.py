@@ -32,9 +32,12 @@ def flows(subject, inputs, names=None, mask=None):
 
 
 def test_of_a_linear_map_each_channel_comes_from_its_terms():
-    module = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2, bias=False), nn.ReLU(), nn.Linear(2, 2)).double()
-    subject = pl.wrap(seeded(lambda: module))
-    inputs = subject.prepare(torch.rand(1, 3).double())
+    layers = lambda: nn.Sequential(  # noqa: E731
+        nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2, bias=False), nn.ReLU(), nn.Linear(2, 2)
+    )
+    module = seeded(layers).double()
+    subject = pl.wrap(module)
+    inputs = subject.prepare(torch.tensor([[0.2, 0.9, 0.5]], dtype=torch.float64))
     (found,), (_, upper), _ = flows(subject, inputs)
     with torch.no_grad():
         hidden = module[1](module[0](inputs.value))[0]
