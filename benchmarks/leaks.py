@@ -24,10 +24,20 @@ from sklearn.datasets import load_digits, load_wine
 from torch import Tensor, nn
 
 import pellucid as pl
-from pellucid.core.errors import NotAnswerable
+from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.method import discover, query_type, why_not
 
-QUICK = {"samples": 8, "max_steps": 12, "steps": 4}
+QUICK: Mapping[str, Any] = {"samples": 8, "max_steps": 12, "steps": 4}
+# What is quick for single methods.
+QUICK_FOR: Mapping[str, Mapping[str, Any]] = {
+    "counterfactual": {"budget": 200},
+    "exact-shapley": {"segments": 8},
+    "kernel-shap": {"budget": 100},
+    "permutation-shap": {"budget": 100},
+    "shapley-interactions": {"budget": 100},
+    "partition-shap": {"budget": 64},
+    "sobol": {"samples": 600, "design": 2},
+}
 MEBIBYTE = 1024 * 1024
 
 
@@ -92,7 +102,8 @@ def questions() -> list[Question]:
     for (subject, inputs), (_, cls) in itertools.product(subjects(), sorted(discover().items())):
         if query_type(cls) is not pl.Decision or not cls.__module__.startswith("pellucid."):
             continue
-        method = cls(**{field.name: QUICK[field.name] for field in fields(cls) if field.name in QUICK})
+        quick = {field.name: QUICK[field.name] for field in fields(cls) if field.name in QUICK}
+        method = cls(**{**quick, **QUICK_FOR.get(cls.spec.id, {})})
         if why_not(method, subject) is None and _answers(method, subject, inputs[0]):
             found.append(Question(method, subject, inputs))
     return found
@@ -102,6 +113,8 @@ def _answers(method: Any, subject: pl.Subject, inputs: Any) -> bool:
     try:
         method(subject, pl.Decision(inputs, target=0))
     except NotAnswerable:  # found on the walk through the network
+        return False
+    except UsageError:  # what-if without an edit
         return False
     return True
 

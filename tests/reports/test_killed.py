@@ -56,7 +56,8 @@ def _killed(data, out, source):
 
 def _files(folder):
     """Every file that a run leaves, without what a killed one had begun to write under a hidden name."""
-    return {str(path.relative_to(folder)) for path in folder.rglob("[!.]*") if path.is_file()}
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {str(path) for path in paths if not any(part.startswith(".") for part in path.parts)}
 
 
 def test_a_run_that_is_killed_at_random_moments_leaves_the_files_of_one_that_was_not(tmp_path):

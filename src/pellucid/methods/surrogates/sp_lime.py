@@ -59,7 +59,7 @@ class SpLime:
     )
 
     def __call__(self, subject: Subject, query: Population) -> Picks:
-        data = query.data if isinstance(query.data, Tensor | Inputs) else list(query.data)
+        data = query.data if isinstance(query.data, list | tuple | Tensor | Inputs) else subject.prepare(query.data)
         if not len(data):
             raise BadInput("there are no cases to pick from")
         scored = _Scored()
