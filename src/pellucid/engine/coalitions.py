@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Annotated, Union
 
 import numpy as np
 import torch
@@ -15,6 +16,12 @@ from pellucid.engine import sampling
 from pellucid.engine.batching import evaluate
 from pellucid.engine.perturb import Baseline, Grouping, baseline_value, blended, faded, grouping
 from pellucid.engine.targets import Target
+
+# The fields that methods have in common which show and hide features.
+HiddenBy = Annotated[
+    Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
+]
+ShownTogether = Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"]
 
 
 class Game:

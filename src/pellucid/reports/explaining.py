@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pellucid.core.catalogue import build
@@ -14,7 +13,7 @@ from pellucid.core.method import why_not
 from pellucid.core.query import Decision, Judgement
 from pellucid.core.spec import Access, Modality
 from pellucid.core.subject import Inputs, Subject, single
-from pellucid.engine.targets import Target, resolve
+from pellucid.engine.targets import Target, probabilities, resolve
 from pellucid.metrics.region_perturbation import RegionPerturbation
 from pellucid.reports.agreement import statements
 from pellucid.results.attribution import Attribution
@@ -171,7 +170,7 @@ def _report(
     assert target.index is not None
     output = int(target.index[0, -1])
     answers = tuple(result for _, result in panel)
-    probabilities = _probabilities(subject, scores)
+    known = probabilities(subject.task.output, scores)
     labels = tuple(subject.task.labels or ())
     name = labels[output] if labels else f"output {output}"
     predicted = subject.task.output == "value" or output == int(scores.argmax())
@@ -183,7 +182,7 @@ def _report(
         question=name,
         labels=labels,
         scores=scores,
-        probabilities=probabilities,
+        probabilities=known,
         target=output,
         foil=None if foil is None else int(foil[-1] if isinstance(foil, tuple) else foil),
         panel=answers,
@@ -195,12 +194,3 @@ def _report(
         provenance=answers[0].provenance,
     )
     return dataclasses.replace(report, statements=tuple(statements(report)))
-
-
-def _probabilities(subject: Subject, scores: Tensor) -> Tensor | None:
-    match subject.task.output:
-        case "logits":
-            return torch.sigmoid(scores) if len(scores) == 1 else scores.softmax(0)
-        case "probabilities":
-            return scores
-    return None

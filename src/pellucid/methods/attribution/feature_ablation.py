@@ -10,8 +10,8 @@ from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.coalitions import Game
-from pellucid.engine.perturb import Baseline, Grouping
+from pellucid.engine.coalitions import Game, HiddenBy
+from pellucid.engine.perturb import Grouping
 from pellucid.engine.playing import Games, Shares
 from pellucid.results.attribution import Attribution
 
@@ -41,9 +41,7 @@ class FeatureAblation:
         alternatives=("occlusion", "kernel-shap"),
     )
 
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
+    baseline: HiddenBy = None
     features: Annotated[Grouping, "what is hidden together; None: superpixels, words, columns or elements"] = None
     segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
 

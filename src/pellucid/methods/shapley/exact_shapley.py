@@ -10,8 +10,7 @@ from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.coalitions import Game
-from pellucid.engine.perturb import Baseline, Grouping
+from pellucid.engine.coalitions import Game, HiddenBy, ShownTogether
 from pellucid.engine.playing import Games, Shares
 from pellucid.engine.shapley import coalitions, shapley_values
 from pellucid.results.attribution import Attribution
@@ -46,10 +45,8 @@ class ExactShapley:
         alternatives=("kernel-shap", "permutation-shap"),
     )
 
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
+    baseline: HiddenBy = None
+    features: ShownTogether = None
     budget: Annotated[int, Ge(2), Le(2**20), "most coalitions per example that may be asked about"] = 2**16
     segments: Annotated[Union[int, None], Ge(1), "number of parts of a picture; None: the task's default"] = None
 

@@ -14,8 +14,7 @@ from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.coalition_pairs import affordable_pairs, complementary_pairs, halves, least_pairs, rounds
 from pellucid.engine.coalition_surrogate import Estimate, shapley_estimate
-from pellucid.engine.coalitions import Game
-from pellucid.engine.perturb import Baseline, Grouping
+from pellucid.engine.coalitions import Game, HiddenBy, ShownTogether
 from pellucid.engine.playing import Games, Shares, ran_out
 from pellucid.engine.shapley import coalitions, kernel_regression, kernel_weights
 from pellucid.results.attribution import Attribution
@@ -59,10 +58,8 @@ class KernelShap:
         alternatives=("exact-shapley", "permutation-shap", "lime"),
     )
 
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
+    baseline: HiddenBy = None
+    features: ShownTogether = None
     tolerance: Annotated[float, Gt(0), "largest half interval at which to stop, as a share of the largest score"] = 0.05
     budget: Annotated[int, Ge(2), "most coalitions per example that may be asked about"] = 2048
     seed: Annotated[int, "seed of the draws"] = 0

@@ -13,9 +13,8 @@ from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.coalitions import Game
+from pellucid.engine.coalitions import Game, HiddenBy, ShownTogether
 from pellucid.engine.hierarchies import Joins, checked, joins, members
-from pellucid.engine.perturb import Baseline, Grouping
 from pellucid.engine.playing import Games, Shares
 from pellucid.results.attribution import Attribution
 
@@ -65,10 +64,8 @@ class PartitionShap:
         alternatives=("kernel-shap", "permutation-shap"),
     )
 
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
+    baseline: HiddenBy = None
+    features: ShownTogether = None
     hierarchy: Annotated[
         Union[Tensor, None],
         "the two groups that each step joins, or a linkage of scipy; None: neighbours, in tables correlated columns",

@@ -12,8 +12,7 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.averaging import Running
-from pellucid.engine.coalitions import Game
-from pellucid.engine.perturb import Baseline, Grouping
+from pellucid.engine.coalitions import Game, HiddenBy, ShownTogether
 from pellucid.engine.playing import Games, Shares, ran_out
 from pellucid.results.attribution import Attribution
 
@@ -53,10 +52,8 @@ class PermutationShap:
         alternatives=("exact-shapley", "kernel-shap"),
     )
 
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
+    baseline: HiddenBy = None
+    features: ShownTogether = None
     tolerance: Annotated[float, Gt(0), "largest half interval at which to stop, as a share of the largest score"] = 0.05
     budget: Annotated[int, Ge(2), "most coalitions per example that may be asked about"] = 2048
     seed: Annotated[int, "seed of the draws"] = 0

@@ -14,8 +14,7 @@ from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.coalition_pairs import Halves, affordable_pairs, complementary_pairs, halves, least_pairs, rounds
 from pellucid.engine.coalition_surrogate import PairSurrogate
-from pellucid.engine.coalitions import Game
-from pellucid.engine.perturb import Baseline, Grouping
+from pellucid.engine.coalitions import Game, HiddenBy, ShownTogether
 from pellucid.engine.playing import Games, notes_of, ran_out
 from pellucid.engine.shapley import Index, coalitions, pair_interactions, shapley_values, symmetric
 from pellucid.results.interactions import Interactions
@@ -71,10 +70,8 @@ class ShapleyInteractions:
     )
 
     index: Annotated[Index, "how what more than two features do together is put on pairs"] = "fsii"
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
-    features: Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"] = None
+    baseline: HiddenBy = None
+    features: ShownTogether = None
     tolerance: Annotated[float, Gt(0), "largest half interval at which to stop, as a share of the largest entry"] = 0.05
     budget: Annotated[int, Ge(2), "most coalitions per example that may be asked about"] = 2048
     seed: Annotated[int, "seed of the draws"] = 0

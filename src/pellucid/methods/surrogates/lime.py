@@ -15,10 +15,10 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import attribution
-from pellucid.engine.coalitions import draws_of, hidden_point, players
+from pellucid.engine.coalitions import HiddenBy, draws_of, hidden_point, players
 from pellucid.engine.linear import chosen
 from pellucid.engine.neighbourhoods import Preset, around
-from pellucid.engine.perturb import Baseline, Grouping
+from pellucid.engine.perturb import Grouping
 from pellucid.engine.sampling import unchanged
 from pellucid.engine.surrogates import Surrogate, surrogates
 from pellucid.engine.targets import Several, Target, resolve
@@ -103,9 +103,7 @@ class Lime:
         "largest half interval wanted, as a share of the largest coefficient; None: all samples are drawn",
     ] = None
     seed: Annotated[int, "seed of the draws"] = 0
-    baseline: Annotated[
-        Union[Baseline, None], "what hides a feature; None: its own mean colour in a picture, else the task's default"
-    ] = None
+    baseline: HiddenBy = None
     preset: Annotated[
         Preset, "LIME's coefficients with less work, just as the lime package draws and weighs, or as Captum does"
     ] = "balanced"
