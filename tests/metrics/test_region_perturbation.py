@@ -114,7 +114,7 @@ def test_the_random_row_holds_the_expectation_of_a_random_order():
     losses = squares((inputs * weights)[0, 0], 3)  # uniform pixels have mean zero between the bounds -2 and 2
     expected = float(losses.mean()) * 10 / 2
     noise = made(pl.Decision(inputs), torch.randn(inputs.shape, generator=torch.Generator().manual_seed(3)))
-    found = RegionPerturbation(region=3, steps=10, draws=60)(subject, pl.Judgement([noise]))
+    found = RegionPerturbation(region=3, steps=10, draws=20, random_maps=60)(subject, pl.Judgement([noise]))
     value, low, high = found.control["random"].tolist()
     assert low < expected < high
     # The mean of 60 random orders is far nearer to the expectation than one random map would be.

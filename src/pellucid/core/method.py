@@ -168,7 +168,7 @@ def _with_provenance(
         dtype=str(tensor.dtype).removeprefix("torch.") if tensor is not None else "none",
         cost={**{unit: float(number) for unit, number in evaluations.items()}, "cpu_seconds": seconds},
     )
-    changes: dict[str, Any] = {"provenance": provenance, "query": query}
+    changes: dict[str, Any] = {"provenance": provenance, "query": query, "method": method}
     if any(f.name == "evaluations" for f in dataclasses.fields(result)):
         changes["evaluations"] = evaluations
     return dataclasses.replace(result, **changes)

@@ -19,13 +19,14 @@ from pellucid.core.record import RECORDS
 class Result:
     """The base of every kind of result.
 
-    ``provenance`` is filled in by the method's call. ``query`` is what was asked: it stays in memory only, because
-    pictures and rows of people are personal data; a file holds its fingerprint.
+    ``provenance`` is filled in by the method's call. ``query`` is what was asked and ``method`` what answered: they stay in
+    memory only, because pictures and rows of people are personal data; a file holds the query's fingerprint.
     """
 
     provenance: Provenance | None = None
     notes: tuple[str, ...] = ()
     query: Query | None = field(default=None, compare=False, repr=False)
+    method: Any = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.check()

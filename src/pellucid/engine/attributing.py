@@ -67,9 +67,13 @@ def features_at(subject: Subject, inputs: Inputs, at: str, like: Tensor) -> Feat
 
 def readable_features(subject: Subject, inputs: Inputs) -> Features:
     """Words, columns, positions, pixels or elements: the first of these that the task offers."""
+    return grouping(subject, inputs, finest_grouping(subject))
+
+
+def finest_grouping(subject: Subject) -> str:
+    """The name of the finest grouping that a person can read."""
     offered = subject.task.groupings()
-    finest = next((name for name in ("words", "columns", "positions", "pixels") if name in offered), "elements")
-    return grouping(subject, inputs, finest)
+    return next((name for name in ("words", "columns", "positions", "pixels") if name in offered), "elements")
 
 
 def once_per_position(subject: Subject, inputs: Inputs) -> Features:

@@ -17,7 +17,8 @@ class Evaluation(Result):
 
     ``names`` are the judged answers; ``value`` ``[answers]`` the metric, its mean over examples; ``interval``
     ``[answers, 2]`` its 95 % interval; ``per_example`` ``[answers, examples]``. ``control`` holds the same metric for
-    rows that know nothing (random, edge, constant) as ``[value, low, high]``. ``curve`` ``[answers + controls, steps +
+    rows that know nothing (random, edge, constant) as ``[value, low, high]``, ``control_per_example`` ``[controls,
+    examples]`` in the same order. ``curve`` ``[answers + controls, steps +
     1]`` is the mean score as the replacement goes on, where the metric has one. ``protocol`` says in words what was
     done.
     """
@@ -28,6 +29,7 @@ class Evaluation(Result):
     interval: Tensor
     per_example: Tensor
     control: Mapping[str, Tensor] = field(default_factory=dict)
+    control_per_example: Tensor | None = None
     curve: Tensor | None = None
     higher_is_better: bool = True
     protocol: str = ""

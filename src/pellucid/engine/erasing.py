@@ -1,0 +1,98 @@
+"""Erasing and restoring features in an order, and what the explained quantity becomes: what most metrics watch.
+
+Inside :func:`shared_calls` the model is never asked twice about the same example with the same features erased in the same
+way, whatever metric or map wants to know.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from pellucid.core.content import digest
+from pellucid.core.errors import BadInput
+from pellucid.core.subject import Features
+from pellucid.engine.attributing import finest_grouping
+from pellucid.engine.coalitions import Game, players
+from pellucid.engine.judged import Case
+from pellucid.engine.perturb import Baseline, Grouping, baseline_value
+
+ErasedTogether = Annotated[
+    Grouping, "what is erased together: a grouping of the task; None: single pixels, words, columns or elements"
+]
+
+_games: contextvars.ContextVar[dict[str, Game] | None] = contextvars.ContextVar("games", default=None)
+_MASK_BYTES = 64 * 1024 * 1024
+
+
+@contextlib.contextmanager
+def shared_calls() -> Iterator[None]:
+    """Let all metrics inside share what the model has answered about erased features."""
+    token = _games.set({})
+    try:
+        yield
+    finally:
+        _games.reset(token)
+
+
+def erasable(case: Case, wanted: Grouping, number: int | None = None) -> Features:
+    """The features of a case that can be erased, by default the finest that a person can read; padding belongs to none.
+
+    Raises ``BadInput`` where it has none.
+    """
+    features = players(case.subject, case.inputs, finest_grouping(case.subject) if wanted is None else wanted, number)
+    if min(features.counts()) < 1:
+        raise BadInput("an example has no feature that could be erased; give it some input")
+    return features
+
+
+def game_of(case: Case, features: Features, cover: Baseline, seed: int = 0) -> Game:
+    """What answers which features are shown; ``cover``, a baseline, stands where one is erased."""
+    erased = baseline_value(case.subject, case.inputs, cover, seed)
+    made = Game(case.subject, case.inputs, case.target, features, erased)
+    shared = _games.get()
+    if shared is None:
+        return made
+    about = (case.subject.fingerprint, dict(case.inputs.tensors), case.target.of, case.target.index, case.target.foil)
+    return shared.setdefault(digest([*about, features.segments, erased]), made)
+
+
+def orders(case: Case, features: Features, *, ascending: bool = False) -> Tensor:
+    """The features from the highest to the lowest sum of scores, ``[rows, features]``; ties go to the first."""
+    return relevances(case, features).argsort(dim=1, descending=not ascending, stable=True)
+
+
+def relevances(case: Case, features: Features) -> Tensor:
+    """The sum of scores over each feature, by map: ``[rows, features]``, float64."""
+    repeated = Features(features.kind, features.segments.expand(len(case.maps), *features.segments.shape[1:]))
+    return torch.stack(repeated.sums(case.maps))
+
+
+def stages(number: int, steps: int, most: float = 1.0) -> Tensor:
+    """How many of ``number`` features are gone at each stage: ``0`` to the share ``most``, in at most ``steps`` even
+    steps of one feature or more."""
+    last = max(1, round(most * number))
+    return torch.linspace(0, last, min(steps, last) + 1, dtype=torch.float64).round().long()
+
+
+def curves(game: Game, order: Tensor, gone: Tensor, *, restoring: bool = False) -> Tensor:
+    """The explained quantity as features go in each order of ``order`` ``[rows, features]``: ``[rows, len(gone)]``.
+
+    ``gone`` says how many are erased at each stage; with ``restoring`` how many are shown, all others being erased.
+    """
+    ranks = order.argsort(dim=1)
+    at_once = max(1, _MASK_BYTES // (ranks.shape[1] * len(gone)))
+    found = []
+    for part in ranks.split(at_once):
+        early = part[:, None, :] < gone[None, :, None]
+        found.append(game((early if restoring else ~early).flatten(0, 1)).view(len(part), len(gone)))
+    return torch.cat(found)
+
+
+def area_under(curve: Tensor, share: Tensor) -> Tensor:
+    """The area under each curve ``[rows, stages]`` over ``share`` ``[stages]``, by the trapezoid rule, as a mean height."""
+    share = share.double()
+    return torch.trapezoid(curve, share, dim=1) / (share[-1] - share[0])
