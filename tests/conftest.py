@@ -13,7 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported; inh
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # read when torch is imported; long spins starve a shared machine
 
 REFERENCE = Path(__file__).parent / "reference"
-PEERS = ("captum", "lime", "shap", "zennit", "efficientnet_lite_pytorch", "pytorch_grad_cam")
+PEERS = ("captum", "lime", "quantus", "shap", "zennit", "efficientnet_lite_pytorch", "pytorch_grad_cam")
 
 left_out: list[Path] = []
 
