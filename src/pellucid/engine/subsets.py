@@ -1,0 +1,46 @@
+"""Sets of features that are erased together: which are drawn, what the score loses, and whether relevance goes with it."""
+
+import itertools
+import math
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Generator, Tensor
+
+from pellucid.engine.coalitions import Game
+
+Subsets = Annotated[int, Ge(2), "random sets of features per size; every set once where there are no more"]
+
+# Deviations below this share of the largest number are rounding.
+_ROUNDING = 1e-12
+
+
+def subsets(features: int, size: int, number: int, source: Generator) -> Tensor:
+    """``number`` random sets of ``size`` features, ``[sets, features]``, bool; every such set where there are no more."""
+    if math.comb(features, size) <= number:
+        chosen = torch.tensor(list(itertools.combinations(range(features), size)))
+    else:
+        chosen = torch.rand(number, features, generator=source).topk(size, dim=1).indices
+    return torch.zeros(len(chosen), features, dtype=torch.bool).scatter_(1, chosen, True)
+
+
+def falls(game: Game, erased: Tensor) -> Tensor:
+    """What the explained quantity loses when each set of ``erased`` ``[sets, features]`` is erased: ``[sets]``."""
+    whole = torch.ones(1, erased.shape[1], dtype=torch.bool)
+    return game(whole) - game(~erased)
+
+
+def correlations(said: Tensor, measured: Tensor) -> Tensor:
+    """Pearson's correlation of each row of ``said`` ``[rows, n]`` with ``measured`` ``[n]``; 0 where either does not vary,
+    rounding aside."""
+    one, other = _deviations(said), _deviations(measured[None])
+    sizes = one.norm(dim=1) * other.norm()
+    return torch.where(sizes > 0, (one @ other[0]) / sizes.clamp(min=torch.finfo(sizes.dtype).tiny), 0.0).clamp(-1, 1)
+
+
+def _deviations(values: Tensor) -> Tensor:
+    """From the mean, in units of the largest number of each row, and exactly zero in rows that do not vary."""
+    scaled = values / values.abs().amax(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
+    apart = scaled - scaled.mean(1, keepdim=True)
+    return torch.where(apart.abs().amax(1, keepdim=True) > _ROUNDING, apart, 0.0)
