@@ -254,8 +254,8 @@ def test_one_example_speaks_for_itself_and_several_are_resampled():
     one, many = pictures(1), pictures(12)
     single = metric(subject, pl.Judgement([made(pl.Decision(one), one * weights)]))
     several = metric(subject, pl.Judgement([made(pl.Decision(many), many * weights)]))
-    assert "this one example only" in single.protocol
-    assert "bootstrap over 12 examples" in several.protocol
+    assert "this one example only" in single.notes[0]
+    assert "bootstrap over 12 examples" in several.notes[0]
     low, high = several.interval[0].tolist()
     error = float(several.per_example[0].std()) / math.sqrt(12)
     assert low < float(several.value) < high

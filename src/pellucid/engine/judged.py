@@ -155,7 +155,8 @@ def verdict(
         control_per_example=per_case[number:],
         curve=None if curves is None else _mean_curve(curves, fixed),
         higher_is_better=higher_is_better,
-        protocol=f"{protocol} {_about_intervals(samples, fixed)}",
+        protocol=protocol,
+        notes=(_about_intervals(samples, fixed),),
     )
 
 

@@ -1,6 +1,7 @@
 """Explanations that are judged together: that they answer one decision and fit its inputs, and what they are called."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from pellucid.core.content import digest
 from pellucid.core.errors import BadInput, UsageError
 from pellucid.core.query import Decision
+from pellucid.core.result import Result
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.targets import Target
 from pellucid.results.attribution import Attribution
@@ -51,19 +53,22 @@ def check_fit(subject: Subject, inputs: Inputs, target: Target, answer: Attribut
         )
 
 
-def names(answers: Sequence[Attribution]) -> list[str]:
+def names(answers: Sequence[Result]) -> list[str]:
     """The methods' ids; methods that occur twice with the fields in which they differ, or else numbered."""
     told = [answer.provenance for answer in answers]
-    ids = [provenance.method if provenance else "answer" for provenance in told]
-    fields = [dict(provenance.fields) if provenance else {} for provenance in told]
-    labels: list[str] = []
-    for name, own in zip(ids, fields, strict=True):
-        alike = [other for other_name, other in zip(ids, fields, strict=True) if other_name == name]
+    return labels([("answer", {}) if of is None else (of.method, of.fields) for of in told])
+
+
+def labels(described: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Ids of methods; those that occur twice with the fields in which they differ, or else numbered."""
+    found: list[str] = []
+    for name, own in described:
+        alike = [other for other_name, other in described if other_name == name]
         apart = [key for key in own if len({digest(other.get(key)) for other in alike}) > 1]
         label = f"{name} ({', '.join(f'{key}={_short(own[key])}' for key in apart)})" if apart else name
-        number = sum(known.partition(" #")[0] == label for known in labels) + 1
-        labels.append(label if number == 1 else f"{label} #{number}")
-    return labels
+        number = sum(known.partition(" #")[0] == label for known in found) + 1
+        found.append(label if number == 1 else f"{label} #{number}")
+    return found
 
 
 def _short(value: object) -> str:

@@ -203,7 +203,7 @@ def evaluation_fragment(result: Evaluation) -> str:
         f"<div class='row'><figure>{intervals(rows, title)}<figcaption>{escape(result.metric)} ({better}); dots are "
         "explanations, squares are controls that know nothing about the network; bars are 95 % intervals</figcaption></figure>"
         f"<table><thead><tr><th>map</th><th class='n'>value</th><th class='n'>95 % interval</th></tr></thead>"
-        f"<tbody>{cells}</tbody></table></div><p class='small'>{escape(result.protocol)}</p>"
+        f"<tbody>{cells}</tbody></table></div><p class='small'>{escape(' '.join([result.protocol, *result.notes]))}</p>"
     )
 
 

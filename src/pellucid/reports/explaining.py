@@ -76,7 +76,7 @@ def default_panel(subject: Subject) -> list[dict[str, Any]]:
 def _panel(
     subject: Subject, decision: Decision, methods: Sequence[Any] | None, seed: int
 ) -> tuple[list[tuple[Any, Attribution]], dict[str, str]]:
-    chosen = [_built(entry, seed) for entry in (default_panel(subject) if methods is None else methods)]
+    chosen = [built(entry, seed) for entry in (default_panel(subject) if methods is None else methods)]
     answers, refused = [], {}
     for number, method in enumerate(chosen):
         report_progress(number, len(chosen), f"panel: {method.spec.id}")
@@ -95,7 +95,8 @@ def _panel(
     return answers, refused
 
 
-def _built(entry: Any, seed: int) -> Any:
+def built(entry: Any, seed: int) -> Any:
+    """A method from its id, from plain data or as it is; one that draws takes the seed where none is named."""
     if isinstance(entry, str):
         entry = {"method": entry}
     if not isinstance(entry, Mapping):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import CannotWrite
-from pellucid.core.files import SUFFIX
+from pellucid.core.files import SUFFIX, write_bytes
+from pellucid.results.ranking import Ranking
 from pellucid.results.report import Report
 
 PAGE, INDEX, RESULTS = "report.html", "index.json", "results"
@@ -51,6 +52,25 @@ def write(report: Report, out: Path, keep_inputs: bool = False) -> Path:
         ) from error
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+    return out / PAGE
+
+
+def write_ranking(ranking: Ranking, out: Path) -> Path:
+    """Write ``report.html``, ``ranking.pellucid``, ``ranking.png`` and ``index.json`` into ``out``; returns the page's path."""
+    ranking.save(out / f"ranking{SUFFIX}")
+    picture = io.BytesIO()
+    ranking.plot().save(picture, "PNG")
+    write_bytes(out / "ranking.png", picture.getvalue())
+    index = {
+        "subject": ranking.subject,
+        "inputs": len(ranking.examples),
+        "statements": ranking.statements(),
+        "table": ranking.table(),
+        "refused": dict(ranking.refused),
+        "failed": dict(ranking.failed),
+    }
+    write_bytes(out / INDEX, (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(out / PAGE, ranking._repr_html_().encode())
     return out / PAGE
 
 
