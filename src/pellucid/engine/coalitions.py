@@ -1,7 +1,9 @@
 """Coalitions: what the explained quantity of one example is with only some of its features shown."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from itertools import accumulate
 from typing import Annotated, Union
 
 import numpy as np
@@ -23,6 +25,8 @@ HiddenBy = Annotated[
 ]
 ShownTogether = Annotated[Grouping, "what is shown together; None: superpixels, words, columns or elements"]
 
+_CODE_BYTES = 16
+
 
 class Game:
     """One example's features as players: ``game(masks)`` is the explained quantity with only the features shown that
@@ -42,7 +46,7 @@ class Game:
         row: int = 0,
         what: str = "",
     ) -> None:
-        self._subject, self._inputs, self._target, self.row, self._what = subject, inputs, target, row, what
+        self.subject, self._inputs, self._target, self.row, self._what = subject, inputs, target, row, what
         self._point, self._hidden, self._segments = inputs.value[row], hidden[row], features.segments[row]
         self.features = features.counts()[row]
         self._known: dict[bytes, float] = {}
@@ -63,19 +67,102 @@ class Game:
         return nothing, everything
 
     def __call__(self, masks: Tensor) -> Tensor:
-        codes = [code.tobytes() for code in np.packbits(masks.numpy(), axis=1)]
-        places = {code: place for place, code in enumerate(codes) if code not in self._known}
-        new = masks[list(places.values())]
-        if len(new):
-            rows = torch.full((len(new),), self.row)
-            answers = evaluate(
-                self._subject, self._inputs, self._target, rows, lambda part: self._points(new[part]), self._what
-            )
-            self._known.update(zip(places, answers.tolist(), strict=True))
+        return play([(self, masks)])[0]
+
+    def alone(self) -> tuple[Inputs, Target]:
+        """The example without the others of its batch, and the question about it."""
+        part = slice(self.row, self.row + 1)
+        return self._inputs.rows(part), self._target.rows(part)
+
+    def points(self, masks: Tensor) -> Tensor:
+        """What the model sees of each coalition."""
+        return blended(self._point, self._hidden, self._segments, masks)
+
+    def unknown(self, codes: Sequence[bytes]) -> dict[bytes, int]:
+        """The coalitions that were never asked, and where each comes first."""
+        return {code: place for place, code in reversed(list(enumerate(codes))) if code not in self._known}
+
+    def learn(self, answers: Mapping[bytes, float]) -> None:
+        """Remember what the model said of coalitions."""
+        self._known.update(answers)
+
+    def recall(self, codes: Sequence[bytes]) -> Tensor:
+        """What the model said of coalitions that were asked."""
         return torch.tensor([self._known[code] for code in codes], dtype=torch.float64)
 
-    def _points(self, masks: Tensor) -> Tensor:
-        return blended(self._point, self._hidden, self._segments, masks)
+    def ask(self, masks: Tensor) -> Tensor:
+        """The quantity of coalitions that are asked of the model, whatever is known of them."""
+        rows = torch.full((len(masks),), self.row)
+        return evaluate(
+            self.subject, self._inputs, self._target, rows, lambda part: self.points(masks[part]), self._what
+        )
+
+
+def play(turns: Sequence[tuple[Game, Tensor]]) -> list[Tensor]:
+    """What each game answers to its masks, where all that is unknown is asked of the model together.
+
+    The games may be about different examples, whose points have one shape, of one subject and one quantity.
+    """
+    codes = [_codes(masks) for _, masks in turns]
+    asked: dict[Game, tuple[list[bytes], list[Tensor]]] = {}
+    for (game, masks), row in zip(turns, codes, strict=True):
+        known = set(asked[game][0]) if game in asked else ()
+        new = {code: place for code, place in game.unknown(row).items() if code not in known}
+        if new:
+            fresh, parts = asked.setdefault(game, ([], []))
+            fresh.extend(new)
+            parts.append(masks[list(new.values())])
+    if asked:
+        answers = _answers({game: torch.cat(parts) for game, (_, parts) in asked.items()})
+        for (game, (fresh, _)), found in zip(asked.items(), answers, strict=True):
+            game.learn(dict(zip(fresh, found.tolist(), strict=True)))
+    return [game.recall(row) for (game, _), row in zip(turns, codes, strict=True)]
+
+
+def _codes(masks: Tensor) -> list[bytes]:
+    """What tells coalitions apart in a few bytes."""
+    packed = [row.tobytes() for row in np.packbits(masks.numpy(), axis=1)]
+    return (
+        packed
+        if masks.shape[1] <= 8 * _CODE_BYTES
+        else [blake2b(row, digest_size=_CODE_BYTES).digest() for row in packed]
+    )
+
+
+def _answers(masks: Mapping[Game, Tensor]) -> list[Tensor]:
+    if len(masks) == 1:
+        return [game.ask(part) for game, part in masks.items()]
+    games, sizes = list(masks), [len(part) for part in masks.values()]
+    inputs, target = _together([game.alone() for game in games])
+    ends = list(accumulate(sizes))
+
+    def points(part: slice) -> Tensor:
+        made = []
+        for game, end, size in zip(games, ends, sizes, strict=True):
+            first, last = max(part.start - end + size, 0), min(part.stop - end + size, size)
+            if first < last:
+                made.append(game.points(masks[game][first:last]))
+        return torch.cat(made)
+
+    rows = torch.arange(len(games)).repeat_interleave(torch.tensor(sizes))
+    return list(evaluate(games[0].subject, inputs, target, rows, points).split(sizes))
+
+
+def _together(parts: Sequence[tuple[Inputs, Target]]) -> tuple[Inputs, Target]:
+    """Examples that stood apart as one batch, with the question about each."""
+    inputs, targets = [inputs for inputs, _ in parts], [target for _, target in parts]
+    first, one = inputs[0], targets[0]
+    tensors = {name: torch.cat([each.tensors[name] for each in inputs]) for name in first.tensors}
+    mask = None if first.mask is None else torch.cat([each.mask for each in inputs if each.mask is not None])
+    index, foil = (
+        None if getattr(one, name) is None else torch.cat([getattr(target, name) for target in targets])
+        for name in ("index", "foil")
+    )
+    origins = tuple(origin for each in inputs for origin in each.origins)
+    return (
+        Inputs(tensors, first.point, mask, origins),
+        dataclasses.replace(one, index=index, foil=foil),
+    )
 
 
 def fading(

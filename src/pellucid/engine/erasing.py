@@ -6,7 +6,9 @@ way, whatever metric or map wants to know.
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -16,7 +18,7 @@ from pellucid.core.content import digest
 from pellucid.core.errors import BadInput
 from pellucid.core.subject import Features
 from pellucid.engine.attributing import finest_grouping
-from pellucid.engine.coalitions import Game, players
+from pellucid.engine.coalitions import Game, play, players
 from pellucid.engine.judged import Case
 from pellucid.engine.perturb import Baseline, Grouping, baseline_value
 
@@ -78,21 +80,59 @@ def stages(number: int, steps: int, most: float = 1.0) -> Tensor:
     return torch.linspace(0, last, min(steps, last) + 1, dtype=torch.float64).round().long()
 
 
-def curves(game: Game, order: Tensor, gone: Tensor, *, restoring: bool = False) -> Tensor:
-    """The explained quantity as features go in each order of ``order`` ``[rows, features]``: ``[rows, len(gone)]``.
+@dataclass(frozen=True)
+class Walk:
+    """One example's features on their way out, in the orders of several maps.
 
-    ``gone`` says how many are erased at each stage; with ``restoring`` how many are shown, all others being erased.
+    ``order`` is ``[rows, features]``; ``gone`` says how many features are erased at each stage, or with ``restoring`` how
+    many are shown while all others are erased.
     """
-    ranks = order.argsort(dim=1)
-    at_once = max(1, _MASK_BYTES // (ranks.shape[1] * len(gone)))
-    found = []
-    for part in ranks.split(at_once):
-        early = part[:, None, :] < gone[None, :, None]
-        found.append(game((early if restoring else ~early).flatten(0, 1)).view(len(part), len(gone)))
-    return torch.cat(found)
+
+    game: Game
+    order: Tensor
+    gone: Tensor
+    restoring: bool = False
+
+    @property
+    def size(self) -> int:
+        """The bytes of its masks."""
+        return self.order.numel() * len(self.gone)
+
+    def parts(self) -> "list[Walk]":
+        """The same walk in parts of few enough rows for their masks to be held at once."""
+        at_once = max(1, _MASK_BYTES * len(self.order) // self.size)
+        return [dataclasses.replace(self, order=order) for order in self.order.split(at_once)]
+
+    def masks(self) -> Tensor:
+        """Which features are shown at each stage of each row: ``[rows × stages, features]``."""
+        early = self.order.argsort(dim=1)[:, None, :] < self.gone[None, :, None]
+        return (early if self.restoring else ~early).flatten(0, 1)
+
+
+def curves(walks: Iterable[Walk]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the explained quantity becomes on each walk, ``[rows, stages]``, behind the share that is gone at each stage.
+
+    Short walks are asked of the model together, several examples at a time.
+    """
+    waiting: list[Walk] = []
+    for walk in walks:
+        if waiting and sum(other.size for other in waiting) + walk.size > _MASK_BYTES:
+            yield from _walked(waiting)
+            waiting = []
+        waiting.append(walk)
+    yield from _walked(waiting)
+
+
+def _walked(walks: Sequence[Walk]) -> Iterator[tuple[Tensor, Tensor]]:
+    if len(walks) == 1:
+        (walk,) = walks
+        heights = [torch.cat([part.game(part.masks()) for part in walk.parts()])]
+    else:
+        heights = play([(walk.game, walk.masks()) for walk in walks])
+    for walk, height in zip(walks, heights, strict=True):
+        yield walk.gone.double() / walk.gone[-1], height.view(len(walk.order), len(walk.gone))
 
 
 def area_under(curve: Tensor, share: Tensor) -> Tensor:
     """The area under each curve ``[rows, stages]`` over ``share`` ``[stages]``, by the trapezoid rule, as a mean height."""
-    share = share.double()
     return torch.trapezoid(curve, share, dim=1) / (share[-1] - share[0])

@@ -8,8 +8,8 @@ from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.erasing import ErasedTogether, area_under, curves, erasable, game_of, orders, stages
-from pellucid.engine.judged import RandomMaps, judged, verdict
+from pellucid.engine.erasing import ErasedTogether, Walk, area_under, curves, erasable, game_of, orders, stages
+from pellucid.engine.judged import Case, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline
 from pellucid.results.evaluation import Evaluation
 
@@ -51,11 +51,8 @@ class Deletion:
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         asked = judged(subject, query)
         areas, lines = [], []
-        for case in asked.cases(self.random_maps):
-            features = erasable(case, self.features)
-            gone = stages(features.counts()[0], self.steps)
-            line = curves(game_of(case, features, self.cover), orders(case, features), gone)
-            areas.append(area_under(line, gone / gone[-1]))
+        for share, line in curves(self._walk(case) for case in asked.cases(self.random_maps)):
+            areas.append(area_under(line, share))
             lines.append(line)
         return verdict(
             self.spec.id,
@@ -68,3 +65,8 @@ class Deletion:
                 "is the mean of the explained score along the way."
             ),
         )
+
+    def _walk(self, case: Case) -> Walk:
+        features = erasable(case, self.features)
+        gone = stages(features.counts()[0], self.steps)
+        return Walk(game_of(case, features, self.cover), orders(case, features), gone)

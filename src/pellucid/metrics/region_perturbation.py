@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
@@ -16,9 +16,10 @@ from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import readable_features
-from pellucid.engine.erasing import curves, game_of, orders
+from pellucid.engine.erasing import Walk, curves, game_of, orders
 from pellucid.engine.judged import Case, Judged, RandomMaps, judged, verdict
-from pellucid.engine.perturb import baseline_value
+from pellucid.engine.perturb import Baseline, baseline_value
+from pellucid.engine.quantus import Compat, area_of_unit_steps, darkest, patches
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
 
@@ -26,11 +27,20 @@ _CONTROLS = ("edge", "constant", "random")
 # What a budget below the paper's settings buys first: draws, steps, random maps; fewer maps than the last say nothing.
 _DRAWS, _STEPS, _MAPS, _FEWEST_MAPS = 5, 10, 20, 5
 _PLAIN = 2
+_RANKED = {
+    "most": "most relevant",
+    "least": "least relevant",
+    "between": "most relevant, and on another copy the least relevant,",
+}
+_AOPC = "the mean fall of the explained score over the steps (AOPC)"
+_VALUES = {"most": _AOPC, "least": _AOPC, "between": "the mean height between the two curves"}
 
 
 @method
 class RegionPerturbation:
     """The area over the perturbation curve (AOPC): ``1/(L+1) · Σₖ f(x⁰) − f(xᵏ)``, k = 0…L, most relevant first.
+
+    With ``order="least"`` the least relevant go first and a low area is good; ``"between"`` is the first minus the second.
 
     A picture is cut into squares of ``region`` pixels (only whole ones, centred; at least four along each side);
     elsewhere the regions are the features that all answers share, or else the words, columns or positions. A region's
@@ -43,6 +53,9 @@ class RegionPerturbation:
     95 %. With several examples they are bootstrapped over examples. With one they are over draws, and that of the
     random row is where a single random map would lie, so that an answer above it is better than chance
     (samek2017evaluating).
+
+    ``compat="quantus"`` tiles all of a picture with squares, replaces them once by the smallest value of their picture and
+    adds up the falls in steps of one, so that more steps give larger values; quantus' own default is ``region=8``.
     """
 
     spec: ClassVar = Spec(
@@ -70,12 +83,17 @@ class RegionPerturbation:
     replacement: Annotated[str | None, "a baseline of the task; None: uniform on pictures, else the task's default"] = (
         None
     )
+    order: Annotated[Literal["most", "least", "between"], "regions that go first; between: the area between both"] = (
+        "most"
+    )
+    compat: Compat = None
     seed: Annotated[int, "seed of the replacement and of the random control"] = 0
     random_maps: RandomMaps = 1
 
     def passes(self, answers: int) -> int:
         """The forward passes per example for this many answers and the controls, at most: equal points cost one."""
-        return (answers + len(_CONTROLS) - 1 + self.random_maps) * self.steps * self.draws + _PLAIN
+        rows = answers + len(_CONTROLS) - 1 + self.random_maps
+        return len(self._directions) * rows * self.steps * self.draws + _PLAIN
 
     def within(self, budget: int, answers: int) -> "RegionPerturbation":
         """The same metric with at most ``budget`` forward passes per example for this many answers.
@@ -88,14 +106,15 @@ class RegionPerturbation:
         if self.passes(answers) <= budget:
             return self
         fixed = answers + len(_CONTROLS) - 1
-        affordable = budget - _PLAIN
+        affordable = (budget - _PLAIN) // len(self._directions)
         draws = min(self.draws, _DRAWS, max(affordable // (fixed + 1), 2))
         maps = min(_MAPS, affordable // (draws * _STEPS) - fixed)
         rows = fixed + (maps if maps >= _FEWEST_MAPS else 1)
         steps = min(self.steps, affordable // (rows * draws))
         if steps < 1:
             raise UsageError(
-                f"scoring {answers} maps and {len(_CONTROLS)} controls needs {rows * draws + _PLAIN} passes or more, "
+                f"scoring {answers} maps and {len(_CONTROLS)} controls needs "
+                f"{len(self._directions) * rows * draws + _PLAIN} passes or more, "
                 f"not {budget}; raise the budget"
             )
         return dataclasses.replace(  # type: ignore[type-var]
@@ -112,53 +131,74 @@ class RegionPerturbation:
             raise UsageError(
                 "one example and one draw have no interval; set draws=2 or more, or judge several examples"
             )
-        regions = _regions(subject, asked.inputs, asked.answers, self.region)
+        regions = self._regions(subject, asked)
         seeds = [int(digest((self.seed, query.seed, draw))[:12], 16) for draw in range(self.draws)]
-        found = [self._curves(case, regions, seeds) for case in asked.cases(self.random_maps)]
-        # The mean over k = 0…L of f(x⁰) − f(xᵏ), whose first term is zero: [draws, rows].
-        falls = [(curves[..., :1] - curves).mean(-1) for curves in found]
+        drawn = seeds if self._is_random(asked) else seeds[:1]
+        lines = [line for _, line in curves(self._walks(asked.cases(self.random_maps), regions, drawn))]
+        draws = [torch.stack(lines[at : at + len(drawn)]) for at in range(0, len(lines), len(drawn))]
+        found = [line.expand(self.draws, *line.shape[1:]) for line in draws]  # each [draws, rows, steps + 1]
+        if self.order == "between":
+            found = [least - most for most, least in zip(found[::2], found[1::2], strict=True)]
         return verdict(
             self.spec.id,
             asked,
-            falls,
-            curves=[curves.mean(0) for curves in found],
-            protocol=self._protocol(subject, found, self.passes(len(asked.answers)), regions),
+            [self._value(line) for line in found],
+            higher_is_better=self.order != "least",
+            curves=[line.mean(0) for line in found],
+            protocol=self._protocol(asked, found, regions),
         )
 
-    def _curves(self, case: Case, regions: Features, seeds: Sequence[int]) -> Tensor:
-        """The score after each step, ``[draws, rows, steps + 1]``."""
-        features = regions.rows(slice(case.row, case.row + 1))
-        order, (number,) = orders(case, features), features.counts()
-        gone = torch.arange(min(self.steps, number) + 1)
-        replacement = self._replacement(case.subject)
-        drawn = seeds if _is_random(case.subject, case.inputs, replacement) else seeds[:1]
-        made = torch.stack([curves(game_of(case, features, replacement, seed), order, gone) for seed in drawn])
-        return made.expand(len(seeds), *made.shape[1:])
+    def _walks(self, cases: Iterable[Case], regions: Features, seeds: Sequence[int]) -> Iterator[Walk]:
+        """The walks of each case, order by order, one for each draw."""
+        for case in cases:
+            features = regions.rows(slice(case.row, case.row + 1))
+            gone = torch.arange(min(self.steps, features.counts()[0]) + 1)
+            cover = self._cover(case.subject, case.inputs)
+            games = [game_of(case, features, cover, seed) for seed in seeds]
+            for ascending in self._directions:
+                order = orders(case, features, ascending=ascending)
+                yield from (Walk(game, order, gone) for game in games)
 
-    def _replacement(self, subject: Subject) -> str:
+    @property
+    def _directions(self) -> list[bool]:
+        """Whether the regions go in ascending order of relevance, for each walk."""
+        return {"most": [False], "least": [True], "between": [False, True]}[self.order]
+
+    def _value(self, lines: Tensor) -> Tensor:
+        """The mean over k = 0…L of f(x⁰) − f(xᵏ), whose first term is zero; of the area between two curves the gap."""
+        falls = lines if self.order == "between" else lines[..., :1] - lines
+        return area_of_unit_steps(falls) if self.compat else falls.mean(-1)
+
+    def _regions(self, subject: Subject, asked: Judged) -> Features:
+        if self.compat and subject.task.modality is Modality.IMAGE:
+            return patches(asked.inputs, self.region)
+        return _regions(subject, asked.inputs, asked.answers, self.region)
+
+    def _cover(self, subject: Subject, inputs: Inputs) -> Baseline:
         if self.replacement is not None:
             return self.replacement
+        if self.compat:
+            return darkest(inputs)
         return "uniform" if subject.task.modality is Modality.IMAGE else subject.task.baselines()[0]
 
     def _is_random(self, asked: Judged) -> bool:
-        return _is_random(asked.subject, asked.inputs, self._replacement(asked.subject))
+        cover = self._cover(asked.subject, asked.inputs)
+        one, other = (baseline_value(asked.subject, asked.inputs, cover, seed) for seed in (0, 1))
+        return not torch.equal(one, other)
 
-    def _protocol(self, subject: Subject, found: list[Tensor], passes: int, regions: Features) -> str:
-        steps, counts = sorted({curves.shape[-1] - 1 for curves in found}), sorted(set(regions.counts()))
+    def _protocol(self, asked: Judged, found: list[Tensor], regions: Features) -> str:
+        steps, counts = sorted({line.shape[-1] - 1 for line in found}), sorted(set(regions.counts()))
         draws = f"{self.draws} draw{'s' if self.draws > 1 else ''}"
-        replacement = self._replacement(subject)
-        paper = (self.region, self.steps, self.draws, replacement) == (9, 100, 10, "uniform")
+        cover = self._cover(asked.subject, asked.inputs)
+        told = f"the baseline '{cover}'" if isinstance(cover, str) else "their picture's smallest value"
+        paper = (self.region, self.steps, self.draws, cover) == (9, 100, 10, "uniform")
+        area = "the area over the curve as quantus adds it up" if self.compat else _VALUES[self.order]
         return (
-            f"The {_range(steps)} most relevant of {_range(counts)} {_plural(regions.kind)} were replaced one after the "
-            f"other by the baseline '{replacement}' ({draws}, the same for every row); the value is the mean fall of the "
-            f"explained score over the steps (AOPC). At most {passes} forward passes per "
+            f"The {_range(steps)} {_RANKED[self.order]} of {_range(counts)} {_plural(regions.kind)} were replaced one after "
+            f"the other by {told} ({draws}, the same for every row); the value is {area}. At most "
+            f"{self.passes(len(asked.answers))} forward passes per "
             f"example{'' if paper else '; the paper used squares of 9 × 9, 100 steps and 10 draws of uniform noise'}."
         )
-
-
-def _is_random(subject: Subject, inputs: Inputs, replacement: str) -> bool:
-    one, other = (baseline_value(subject, inputs, replacement, seed) for seed in (0, 1))
-    return not torch.equal(one, other)
 
 
 def _regions(subject: Subject, inputs: Inputs, answers: Sequence[Attribution], side: int) -> Features:
