@@ -221,6 +221,12 @@ class Subject(Protocol):
     def module(self) -> torch.nn.Module | None:
         """The torch module of a subject that offers weights, else None."""
 
+    def with_module(self, module: torch.nn.Module) -> "Subject":
+        """The same kind of subject with the same task and another torch module, such as a changed copy of its own.
+
+        Raises ``NotAnswerable`` where a subject has no module.
+        """
+
     def prepare(self, raw: Any) -> Inputs:
         """Raw input as prepared inputs, on the CPU."""
 

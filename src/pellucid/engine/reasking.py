@@ -1,6 +1,6 @@
 """Asking an explanation's own method again: about other inputs, other classes, other weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from pellucid.core.catalogue import build
 from pellucid.core.errors import NotAnswerable, PellucidError
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.judged import Judged, control_maps
+from pellucid.engine.judged import Case, Judged, control_maps
 from pellucid.engine.targets import Target, again
 from pellucid.results.attribution import Attribution
 
@@ -17,10 +17,32 @@ from pellucid.results.attribution import Attribution
 Explainer = Callable[[Subject, Inputs, Target], Tensor]
 
 
-def explainers(asked: Judged) -> list[Explainer]:
-    """What made each answer, then the controls, which are made anew of the inputs that they are given."""
+def explainers(asked: Judged, random_maps: int = 1, time: int = 0) -> list[Explainer]:
+    """What made each answer, then the controls, in the order of a case's maps.
+
+    Controls are made anew of the inputs that they are given; the random maps differ each ``time`` too, as they would if
+    they were drawn without looking at anything, and are those of the cases at time 0.
+    """
     found = [_by_method(asked, method_of(answer)) for answer in asked.answers]
-    return [*found, *(_by_control(name, asked.seed) for name in asked.controls)]
+    found += [_by_control(name, asked.seed, 0) for name in asked.controls[:-1]]
+    return [*found, *(_by_control("random", asked.seed, time * random_maps + number) for number in range(random_maps))]
+
+
+def about_points(asked: Judged, case: Case, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each map of a case and those of the same example with another point ``[n, …point]``: ``[n, …point]``, asked at
+    once."""
+    copies = repeated(case.inputs, points)
+    target = case.target.rows(torch.zeros(len(points), dtype=torch.long))
+    random_maps = len(case.maps) - len(asked.answers) - len(asked.controls) + 1
+    for explain, before in zip(explainers(asked, random_maps), case.maps, strict=True):
+        yield before, explain(case.subject, copies, target)
+
+
+def originals(asked: Judged, random_maps: int = 1) -> Iterator[Tensor]:
+    """The maps of all examples, row by row: ``[examples, …point]``, float64."""
+    yield from (answer.scores.double() for answer in asked.answers)
+    for explain in explainers(asked, random_maps)[len(asked.answers) :]:
+        yield explain(asked.subject, asked.inputs, asked.target)
 
 
 def method_of(answer: Attribution) -> Any:
@@ -49,9 +71,9 @@ def _by_method(asked: Judged, method: Any) -> Explainer:
     return explain
 
 
-def _by_control(name: str, seed: int) -> Explainer:
+def _by_control(name: str, seed: int, number: int) -> Explainer:
     def explain(subject: Subject, inputs: Inputs, target: Target) -> Tensor:
-        return control_maps(subject, inputs, name, seed)
+        return control_maps(subject, inputs, name, seed, number)
 
     return explain
 

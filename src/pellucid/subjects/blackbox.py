@@ -13,7 +13,7 @@ from pellucid.core.content import digest
 from pellucid.core.errors import NotAnswerable, PellucidError
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Structure
-from pellucid.core.subject import Inputs, Layer, Replacement, Run, Task
+from pellucid.core.subject import Inputs, Layer, Replacement, Run, Subject, Task
 from pellucid.engine.batching import examples_within_budget, in_batches
 from pellucid.store.answers import Answers
 from pellucid.subjects.answers import as_tensor, checked, failure, settled
@@ -60,6 +60,9 @@ class BlackBox(abc.ABC):
     @property
     def module(self) -> None:
         return None
+
+    def with_module(self, module: torch.nn.Module) -> Subject:
+        raise NotAnswerable(f"{self.name} has no module that another could take the place of")
 
     @property
     def fingerprint(self) -> str:

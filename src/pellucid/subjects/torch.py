@@ -62,6 +62,9 @@ class TorchSubject:
     def module(self) -> nn.Module:
         return self._module
 
+    def with_module(self, module: nn.Module) -> "TorchSubject":
+        return TorchSubject(module, self.task, name=self.name, output=self._output, device=self._device)
+
     @property
     def device(self) -> torch.device:
         """Where the module lives, or where its owner wants it to run."""
