@@ -32,13 +32,14 @@ _ROUNDING, _NOISE = 2, 100
 class Contributions:
     """What each element of the point contributed to the change of the explained quantity.
 
-    ``values`` and ``lowest`` ``[batch]`` are that quantity for the inputs and for the reference, ``scores`` the multipliers
-    times the change of the point, in its shape.
+    ``values`` and ``lowest`` ``[batch]`` are that quantity for the inputs and for the reference, ``scores`` the
+    ``multipliers`` times the change of the point, in its shape.
     """
 
     values: Tensor
     lowest: Tensor
     scores: Tensor
+    multipliers: Tensor
 
 
 def contributions(
@@ -56,7 +57,7 @@ def contributions(
 
 def _one_batch(
     subject: Subject, inputs: Inputs, reference: Tensor, target: Target, at: str, rule: "type[Rescale]"
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     point, start = (point_value(subject, given, at) for given in (inputs, inputs.at(reference)))
     with (
         taped_quantity(subject, inputs, target, at, point) as (tape, values),
@@ -64,7 +65,7 @@ def _one_batch(
     ):
         multipliers = walked_back(tape, values, otherwise=rule(Alignment(tape, other), precision(tape, values)))
     meter.count(backward=len(inputs))
-    return values, lowest, multipliers * (point - start).to(multipliers)
+    return values, lowest, multipliers * (point - start).to(multipliers), multipliers
 
 
 class Rescale:

@@ -1,16 +1,17 @@
 """Captum's DeepLift, LRP, GuidedBackprop and Deconvolution."""
 
+from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
 
 from pellucid.compat.captum.asking import Attribution, delta, refused
 from pellucid.compat.captum.relevance_rules import COMPOSITE, rules_of
-from pellucid.core.errors import UsageError
 from pellucid.engine.gradients import point_value
+from pellucid.engine.multipliers import Rescale, contributions
 from pellucid.engine.redistribution import redistribute
 from pellucid.methods.attribution.deconvnet import Deconvnet
-from pellucid.methods.attribution.deeplift import DeepLift as NativeDeepLift
 from pellucid.methods.attribution.guided_backprop import GuidedBackprop as NativeGuidedBackprop
 
 _EPS = 1e-10
@@ -24,14 +25,12 @@ class DeepLift(Attribution):
 
     def __init__(self, model: nn.Module, multiply_by_inputs: bool = True, eps: float = _EPS) -> None:
         super().__init__(model)
-        self.model = model
-        if not multiply_by_inputs:
-            raise UsageError("DeepLift: multipliers alone are not kept; divide the scores by inputs − baselines")
+        self.model, self._multiplies = model, multiply_by_inputs
         refused("DeepLift", "eps", eps, _EPS, "small changes are told from rounding by the precision of the numbers")
 
     @property
     def multiplies_by_inputs(self) -> bool:
-        return True
+        return self._multiplies
 
     def has_convergence_delta(self) -> bool:
         return True
@@ -43,14 +42,22 @@ class DeepLift(Attribution):
         target: Any = None,
         additional_forward_args: Any = None,
         return_convergence_delta: bool = False,
-        custom_attribution_func: Any = None,
+        custom_attribution_func: Callable[..., tuple[Tensor, ...]] | None = None,
     ) -> Any:
-        """Scores in the shapes of the inputs, and where asked for what they miss of the rise, ``[batch]``."""
-        refused("DeepLift", "custom_attribution_func", custom_attribution_func, None, "scores are multiplier × change")
+        """Scores in the shapes of the inputs, and where asked for what they miss of the rise, ``[batch]``.
+
+        ``custom_attribution_func(multipliers, inputs, baselines)``, or of the first of these, makes the scores of tuples of
+        tensors.
+        """
         asked = self.asked(inputs, target, additional_forward_args)
         end, start = point_value(asked.subject, asked.inputs), asked.baseline(baselines)
-        answer = NativeDeepLift(baseline=start)(asked.subject, asked.decision())
-        attributions = asked.out(answer.scores)
+        found = contributions(asked.subject, asked.inputs, start, asked.target, "input", Rescale)
+        if custom_attribution_func is None:
+            attributions = asked.out(found.scores if self._multiplies else found.multipliers)
+        else:
+            known = [asked.layout.split(tensor.to(asked.device)) for tensor in (found.multipliers, end, start)]
+            attributions = custom_attribution_func(*known[: len(signature(custom_attribution_func).parameters)])
+            attributions = attributions[0] if asked.layout.single else attributions
         return (attributions, delta(asked, attributions, end, start)) if return_convergence_delta else attributions
 
 

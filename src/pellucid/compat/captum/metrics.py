@@ -89,7 +89,7 @@ def sensitivity_max(
 
 
 def _mean_square(told: Tensor, falls: Tensor, normalize: bool) -> Tensor:
-    """The mean of ``(told − falls)²`` over samples, ``[batch]``; ``told`` is scaled as serves it best where that is wanted."""
+    """The mean of ``(told − falls)²`` over samples, ``[batch]``; ``told`` first scaled as serves it best if that is wanted."""
     if normalize:
         squares = told.square().sum(0)
         told = told * torch.where(squares > 0, (told * falls).sum(0) / squares, 1.0)
