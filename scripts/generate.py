@@ -33,7 +33,10 @@ _PATENTED = "Layer-wise relevance propagation is patented in some countries: see
 _ON_RELEVANCE = ("lrp", "clear", "deep-taylor", "excitation-backprop", "pathway", "relevance-maximization")
 NOTICES = dict.fromkeys(_ON_RELEVANCE, _PATENTED)
 # Fields without which a method says nothing, in Python and as options.
-EXAMPLES = {"what-if": ('edit="box 25%,25%,75%,75% blur"', ' --edit "box 25%,25%,75%,75% blur"')}
+EXAMPLES = {
+    "what-if": ('edit="box 25%,25%,75%,75% blur"', ' --edit "box 25%,25%,75%,75% blur"'),
+    "interpretation-score": ('pl.Context("find what is at fault", "developer", "Which column should not count?")', ""),
+}
 
 
 def generated() -> dict[Path, str]:

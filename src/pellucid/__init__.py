@@ -12,6 +12,7 @@ _NAMES = {
     "load": "pellucid.subjects.loading",
     "wrap": "pellucid.subjects.wrapping",
     "explain": "pellucid.reports.explaining",
+    "evaluate": "pellucid.reports.evaluating",
     "build": "pellucid.core.catalogue",
     "catalogue": "pellucid.core.catalogue",
     "byte_budget": "pellucid.engine.batching",
@@ -26,14 +27,18 @@ _NAMES = {
     "Population": "pellucid.core.query",
     "Judgement": "pellucid.core.query",
     "Fit": "pellucid.core.query",
+    "Context": "pellucid.core.context",
     "Result": "pellucid.core.result",
     "Attribution": "pellucid.results.attribution",
     "Change": "pellucid.results.change",
     "ClassResponse": "pellucid.results.class_response",
+    "Comparison": "pellucid.results.comparison",
     "Counterfactuals": "pellucid.results.counterfactual",
     "Evaluation": "pellucid.results.evaluation",
     "Interactions": "pellucid.results.interactions",
+    "Interpretation": "pellucid.results.interpretation",
     "Picks": "pellucid.results.picks",
+    "Ranking": "pellucid.results.ranking",
     "Report": "pellucid.results.report",
     "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
@@ -43,6 +48,7 @@ _NAMES = {
     "Inputs": "pellucid.core.subject",
     "PellucidError": "pellucid.core.errors",
     "NotAnswerable": "pellucid.core.errors",
+    "NotComparable": "pellucid.core.errors",
     "BadInput": "pellucid.core.errors",
     "UsageError": "pellucid.core.errors",
 }
@@ -66,7 +72,8 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from pellucid import methods, metrics, tasks
     from pellucid.core.catalogue import build, catalogue
-    from pellucid.core.errors import BadInput, NotAnswerable, PellucidError, UsageError
+    from pellucid.core.context import Context
+    from pellucid.core.errors import BadInput, NotAnswerable, NotComparable, PellucidError, UsageError
     from pellucid.core.query import (
         Code,
         Concepts,
@@ -82,14 +89,18 @@ if TYPE_CHECKING:
     from pellucid.core.result import Result
     from pellucid.core.subject import Inputs, Subject
     from pellucid.engine.batching import byte_budget, deterministic
+    from pellucid.reports.evaluating import evaluate
     from pellucid.reports.explaining import explain
     from pellucid.results.attribution import Attribution
     from pellucid.results.change import Change
     from pellucid.results.class_response import ClassResponse
+    from pellucid.results.comparison import Comparison
     from pellucid.results.counterfactual import Counterfactuals
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.interactions import Interactions
+    from pellucid.results.interpretation import Interpretation
     from pellucid.results.picks import Picks
+    from pellucid.results.ranking import Ranking
     from pellucid.results.report import Report
     from pellucid.results.response import Response
     from pellucid.results.route import Route

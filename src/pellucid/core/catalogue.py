@@ -52,6 +52,10 @@ def _read(what: str, value: Any, field: Mapping[str, Any]) -> Any:
     types = field["types"]
     if isinstance(value, Mapping) and "method" in value:
         return build(value)
+    if isinstance(value, Mapping) and "context" in types:
+        from pellucid.core.context import described
+
+        return described(value)
     if isinstance(value, list):
         return tuple(value)
     if not isinstance(value, str) or value in field.get("choices", ()):

@@ -26,6 +26,11 @@ class NotAnswerable(PellucidError):
     exit_code = 3
 
 
+class NotComparable(NotAnswerable):
+    """Explanations between which no distance means anything: of different kinds, places or questions, or scored in
+    different contexts."""
+
+
 class BadInput(PellucidError):
     """A file, picture, table or tensor that cannot be used as it is."""
 

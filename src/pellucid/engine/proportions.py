@@ -2,7 +2,8 @@
 
 from scipy.stats import norm
 
-_Z = float(norm.ppf(0.975))
+# The normal quantile of a 95 % interval.
+Z = float(norm.ppf(0.975))
 
 
 def share_interval(right: int, total: int) -> tuple[float, float]:
@@ -10,8 +11,8 @@ def share_interval(right: int, total: int) -> tuple[float, float]:
     if total == 0:
         return 0.0, 1.0
     share = right / total
-    middle = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
-    half = _Z / (1 + _Z**2 / total) * (share * (1 - share) / total + _Z**2 / (4 * total**2)) ** 0.5
+    middle = (share + Z**2 / (2 * total)) / (1 + Z**2 / total)
+    half = Z / (1 + Z**2 / total) * (share * (1 - share) / total + Z**2 / (4 * total**2)) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
@@ -21,5 +22,5 @@ def paired_interval(gained: int, lost: int, total: int) -> tuple[float, float]:
     if total == 0:
         return -1.0, 1.0
     up, down = (gained + 1) / (total + 2), (lost + 1) / (total + 2)
-    half = _Z * ((up + down - (up - down) ** 2) / (total + 2)) ** 0.5
+    half = Z * ((up + down - (up - down) ** 2) / (total + 2)) ** 0.5
     return max(-1.0, up - down - half), min(1.0, up - down + half)

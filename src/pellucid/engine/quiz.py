@@ -84,13 +84,13 @@ def made_quiz(
             "left to ask about; about fewer ask region-perturbation or what-if"
         )
     scores = in_batches(len(inputs), subject.batch_size(inputs), lambda part: subject.run(inputs.rows(part)).scores)
-    known = _decided(subject, target, scores)
+    known = decided(subject, target, scores)
     first = _evenly(order, known if subject.task.output != "value" else torch.zeros_like(known), studied)
     rest = [row for row in order if row not in set(first)][:questions]
     points, features, hidden = _questions(subject, inputs, rest, draws, edited)
     index = torch.tensor(rest)
     found = in_batches(len(rest), subject.batch_size(inputs), lambda part: subject.run(points.rows(part)).scores)
-    learned, truth = known[first], _decided(subject, target.rows(index), found)
+    learned, truth = known[first], decided(subject, target.rows(index), found)
     middle = float(learned.median()) if subject.task.output == "value" else None
     choices, outputs, (learned, truth) = _choices(target, learned, truth, scores.shape[-1], middle)
     marks = [digest(value) for value in (*inputs.value[first], *points.value)]
@@ -127,7 +127,7 @@ def _evenly(order: Sequence[int], known: Tensor, number: int) -> list[int]:
     return sorted(order, key=ranks.__getitem__)[:number]  # Sorting keeps the order of equals.
 
 
-def _decided(subject: Subject, target: Target, scores: Tensor) -> Tensor:
+def decided(subject: Subject, target: Target, scores: Tensor) -> Tensor:
     """The output that the model decides for, ``[batch]``; its value where it answers with one, 1 or 0 where a single
     output is a class."""
     placed = at_position(scores, target)

@@ -3,17 +3,27 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pellucid.core.errors import BadInput
-from pellucid.engine.quiz import Quiz
 from pellucid.engine.readers import READERS
 
 
-def people(path: Path, quiz: Quiz, arms: Sequence[str]) -> list[tuple[str, Tensor]]:
+class Asked(Protocol):
+    """What answers are read for: numbered questions with the same choices."""
+
+    @property
+    def identity(self) -> str: ...
+    @property
+    def asked(self) -> Tensor: ...
+    @property
+    def choices(self) -> Sequence[str]: ...
+
+
+def people(path: Path, quiz: Asked, arms: Sequence[str]) -> list[tuple[str, Tensor]]:
     """The people whose answers a file or folder holds, by name, with their predictions in each arm.
 
     Raises ``BadInput`` for what is no file of answers, or one of answers to another quiz.
@@ -31,7 +41,7 @@ def people(path: Path, quiz: Quiz, arms: Sequence[str]) -> list[tuple[str, Tenso
     return list(found.items())
 
 
-def read_answers(path: Path, quiz: Quiz) -> Mapping[str, Any]:
+def read_answers(path: Path, quiz: Asked) -> Mapping[str, Any]:
     """A file of answers: ``{"quiz": identity, "reader": name, "answers": {arm: {question: choice}}}``."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -48,7 +58,7 @@ def read_answers(path: Path, quiz: Quiz) -> Mapping[str, Any]:
     return record
 
 
-def _predictions(path: Path, given: Any, quiz: Quiz) -> Tensor:
+def _predictions(path: Path, given: Any, quiz: Asked) -> Tensor:
     predicted = torch.full((len(quiz.asked),), -1)
     for number, choice in given.items() if isinstance(given, dict) else ():
         if not str(number).isdigit() or int(number) >= len(predicted) or choice not in quiz.choices:

@@ -14,17 +14,14 @@ from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
+from pellucid.engine.arms import CONTROL, SHUFFLED, gained_by_chance, measured
 from pellucid.engine.judging import check_fit, names, same_decision
 from pellucid.engine.lessons import Material, lessons, shuffled
-from pellucid.engine.proportions import paired_interval, share_interval
 from pellucid.engine.quiz import Quiz, made_quiz
 from pellucid.engine.quiz_answers import people
 from pellucid.engine.readers import READERS, about
 from pellucid.engine.targets import resolve
 from pellucid.results.simulation import Simulation
-
-CONTROL = "control"
-SHUFFLED = ", scores shuffled"
 
 
 @method
@@ -94,7 +91,7 @@ class ForwardSimulation:
         if not rows:
             raise NotAnswerable("nobody reads: name a simulated reader, or the answers of people")
         predicted = torch.stack(list(rows.values()))
-        shares, differences = _measured(predicted, quiz.truth)
+        shares, differences = measured(predicted, quiz.truth)
         return Simulation(
             readers=tuple(rows),
             about=tuple(told.values()),
@@ -132,24 +129,6 @@ class ForwardSimulation:
         )
 
 
-def _measured(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Shares ``[readers, arms, 3]`` and differences from the control ``[readers, arms − 1, 3]``, as value, low and high."""
-    readers, arms, _ = predicted.shape
-    answered, right = predicted >= 0, predicted == truth
-    shares = torch.zeros(readers, arms, 3, dtype=torch.float64)
-    differences = torch.zeros(readers, arms - 1, 3, dtype=torch.float64)
-    for reader in range(readers):
-        for arm in range(arms):
-            count, total = int(right[reader, arm].sum()), int(answered[reader, arm].sum())
-            interval = share_interval(count, total)
-            shares[reader, arm] = torch.tensor([count / max(total, 1), *interval], dtype=torch.float64)
-            if arm:
-                both = answered[reader, 0] & answered[reader, arm]
-                found = _paired(right[reader, arm, both], right[reader, 0, both])
-                differences[reader, arm - 1] = torch.tensor(found, dtype=torch.float64)
-    return shares, differences
-
-
 def _notes(quiz: Quiz, rows: Mapping[str, Tensor], arms: Sequence[str]) -> tuple[str, ...]:
     """What the shares alone would hide."""
     notes = []
@@ -157,20 +136,4 @@ def _notes(quiz: Quiz, rows: Mapping[str, Tensor], arms: Sequence[str]) -> tuple
         notes.append(
             "The model gives every question the same answer: whoever always says it is right, with or without explanations."
         )
-    for name in (name for name in rows if name + SHUFFLED in rows):
-        plain, aided, chance = (found == quiz.truth for found in (rows[name][0], rows[name], rows[name + SHUFFLED]))
-        for arm in range(1, len(arms)):
-            helped = _paired(aided[arm], plain)[1] > 0
-            if helped and _paired(aided[arm], chance[arm])[1] <= 0:
-                notes.append(
-                    f"{name} predicts no better with {arms[arm]} than with its scores shuffled: it is not shown that "
-                    "what the explanations say is what helps."
-                )
-    return tuple(notes)
-
-
-def _paired(right: Tensor, other: Tensor) -> tuple[float, float, float]:
-    """The difference of two shares of the same questions, low and high."""
-    gained, lost = int((right & ~other).sum()), int((~right & other).sum())
-    low, high = paired_interval(gained, lost, len(right))
-    return (gained - lost) / max(len(right), 1), low, high
+    return (*notes, *gained_by_chance(rows, quiz.truth, arms, "predicts"))

@@ -9,9 +9,11 @@ from pellucid.core.result import page, plot
 from pellucid.core.subject import Origin
 from pellucid.render import change as _change  # noqa: F401  (registers its picture and page)
 from pellucid.render import class_response as _class_response  # noqa: F401  (registers its picture and page)
+from pellucid.render import comparison as _comparison  # noqa: F401  (registers its picture and page)
 from pellucid.render import counterfactual as _counterfactual  # noqa: F401  (registers its picture and page)
 from pellucid.render import interactions as _interactions  # noqa: F401  (registers its picture and page)
 from pellucid.render import picks as _picks  # noqa: F401  (registers its picture and page)
+from pellucid.render import ranking as _ranking  # noqa: F401  (registers its picture and page)
 from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
 from pellucid.render import response as _response  # noqa: F401  (registers its picture and page)
 from pellucid.render import route as _route  # noqa: F401  (registers its picture and page)

@@ -20,7 +20,12 @@ def _(result: Simulation) -> Image.Image:
     rows = result.table()
     sheet = Image.new("RGB", (_LEFT + _WIDE + 90, 70 + _LINE * len(rows) + 8 * len(result.readers)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    draw.text((12, 10), "share of questions predicted, 95 % intervals", fill="black", font=ImageFont.load_default(16))
+    draw.text(
+        (12, 10),
+        f"{result.heading.lower()}: share of the questions, 95 % intervals",
+        fill="black",
+        font=ImageFont.load_default(16),
+    )
     bottom = sheet.height - 30
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = _LEFT + share * _WIDE
@@ -53,7 +58,7 @@ def _(result: Simulation) -> str:
 def _shares(result: Simulation) -> str:
     told = "; ".join(f"{row['reader']}, {row['shown']}: {row['accuracy']:.0%}" for row in result.table())
     return (
-        f"<h3>Predicted as the model answers</h3><figure><img alt='{escape(told, quote=True)}' src='{data_uri(png(plot(result)))}'>"
+        f"<h3>{result.heading}</h3><figure><img alt='{escape(told, quote=True)}' src='{data_uri(png(plot(result)))}'>"
         "<figcaption>squares: without explanations, dots: with them</figcaption></figure>"
     )
 
@@ -88,7 +93,10 @@ def _questions(result: Simulation) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
     lines = "".join(
         "<tr>"
-        + "".join(f"<td>{_marked(name, str(value), row['the model'])}</td>" for name, value in row.items())
+        + "".join(
+            f"<td>{_marked(name, str(value), row[result.answerer], result.answerer)}</td>"
+            for name, value in row.items()
+        )
         + "</tr>"
         for row in rows
     )
@@ -98,7 +106,7 @@ def _questions(result: Simulation) -> str:
     )
 
 
-def _marked(column: str, value: str, truth: str) -> str:
-    if column in ("question", "the model") or not value:
+def _marked(column: str, value: str, truth: str, answerer: str) -> str:
+    if column in ("question", answerer) or not value:
         return escape(value)
     return f"{'✓' if value == truth else '✗'} {escape(value)}"

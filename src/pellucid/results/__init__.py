@@ -3,10 +3,13 @@
 from pellucid.results.attribution import Attribution
 from pellucid.results.change import Change
 from pellucid.results.class_response import ClassResponse
+from pellucid.results.comparison import Comparison
 from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.interactions import Interactions
+from pellucid.results.interpretation import Interpretation
 from pellucid.results.picks import Picks
+from pellucid.results.ranking import Ranking
 from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
@@ -17,11 +20,14 @@ __all__ = [
     "Attribution",
     "Change",
     "ClassResponse",
+    "Comparison",
     "Counterfactuals",
     "Curve",
     "Evaluation",
     "Interactions",
+    "Interpretation",
     "Picks",
+    "Ranking",
     "RegionSwaps",
     "Report",
     "Response",

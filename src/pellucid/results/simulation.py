@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -24,6 +24,9 @@ class Simulation(Result):
     ``difference`` and ``difference_interval`` ``[readers, arms − 1(, 2)]`` compare each arm with the control on the
     questions that were answered in both. ``studied`` is how many examples were shown, ``protocol`` what was done.
     """
+
+    answerer: ClassVar[str] = "the model"
+    heading: ClassVar[str] = "Predicted as the model answers"
 
     readers: tuple[str, ...]
     about: tuple[str, ...]
@@ -90,7 +93,7 @@ class Simulation(Result):
         """Each question with the model's answer and every prediction."""
         rows = []
         for number, question in enumerate(self.questions):
-            row = {"question": question, "the model": self.choices[int(self.truth[number])]}
+            row = {"question": question, self.answerer: self.choices[int(self.truth[number])]}
             for reader, name in enumerate(self.readers):
                 for arm, shown in enumerate(self.arms):
                     place = int(self.predicted[reader, arm, number])
@@ -103,7 +106,9 @@ class Simulation(Result):
         found: list[str] = []
         for reader, name in enumerate(self.readers):
             if bool((self.predicted[reader] == self.predicted[reader, :1]).all()):
-                found.append(f"{name}: predicts {self._share(reader, 0)}, the same with explanations and without.")
+                found.append(
+                    f"{name}: {self._does()} {self._share(reader, 0)}, the same with explanations and without."
+                )
             else:
                 found += [self._told(reader, arm) for arm in range(1, len(self.arms))]
         return found
@@ -123,9 +128,12 @@ class Simulation(Result):
             False: f"{shown} misleads this reader",
         }[helps]
         return (
-            f"{name}: predicts {plain} without explanations and {aided} with {shown}, a difference of "
+            f"{name}: {self._does()} {plain} without explanations and {aided} with {shown}, a difference of "
             f"{100 * float(self.difference[reader, arm - 1]):+.0f} points ({100 * low:+.0f} to {100 * high:+.0f}): {verdict}."
         )
+
+    def _does(self) -> str:
+        return "predicts"
 
     def _share(self, reader: int, arm: int) -> str:
         low, high = self.interval[reader, arm].tolist()
