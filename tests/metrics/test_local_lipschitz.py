@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metrics.reasked import Constant, judge, linear, network, rows, watched
 
 import pellucid as pl
+from metrics.reasked import Constant, judge, linear, network, rows, watched
 from pellucid.methods import Gradient, InputXGradient
 from pellucid.metrics import LocalLipschitz
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metrics.reasked import Constant, judge, linear, network, rows, watched
 
 import pellucid as pl
+from metrics.reasked import Constant, judge, linear, network, rows, watched
 from pellucid.core.errors import NotAnswerable
 from pellucid.core.subject import Features
 from pellucid.methods import Gradient, InputXGradient, Lime

@@ -1,0 +1,89 @@
+"""A network whose layers forget what they learned, one group after the other: the copy is changed, never the network."""
+
+import copy
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pellucid.core.errors import NotAnswerable
+from pellucid.core.seeds import generator
+from pellucid.core.subject import Inputs, Subject
+
+Order = Literal["cascading", "independent"]
+Redrawn = Literal["normal", "permuted"]
+
+
+def randomised(
+    subject: Subject, inputs: Inputs, layers: int, order: Order, redrawn: Redrawn, seed: int
+) -> Iterator[Subject]:
+    """The subject with ever more of its parameters drawn anew, from the scores down to the input, in ``layers`` stages.
+
+    ``cascading`` keeps what earlier stages have randomised, so that in the last one nothing that was learned is left but
+    the statistics of batch norms, which are no parameters; ``independent`` restores it. All stages are one copy of the
+    module: ask each before the next. The draws depend on the parameters and the seed only.
+    """
+    module = _copied(subject)
+    answering = subject.with_module(module)
+    own, parts = _parts(subject.module), _parts(module)
+    done: set[int] = set()
+    for group in _groups(subject, inputs, layers):
+        with torch.no_grad():
+            if order == "independent":
+                done.clear()
+                for name, parameter in module.named_parameters():
+                    parameter.copy_(own[name])
+            for name in group:
+                if id(parts[name]) not in done:  # which several layers may share
+                    done.add(id(parts[name]))
+                    parts[name].copy_(_drawn_anew(parts[name], name, redrawn, seed))
+        yield answering
+
+
+def _groups(subject: Subject, inputs: Inputs, number: int) -> list[list[str]]:
+    """The names of all parameters, those of the last layer first, in at most ``number`` groups of as many layers each.
+
+    A layer's place is where it first returns; what is not called itself belongs to what it is part of.
+    """
+    places = {layer.name: place for place, layer in enumerate(subject.layers(inputs))}
+
+    def place(name: str) -> int:
+        while name and name not in places:
+            name = name.rpartition(".")[0]
+        return places.get(name, len(places))
+
+    held: dict[str, list[str]] = {}
+    for name in _parts(subject.module):
+        held.setdefault(name.rpartition(".")[0], []).append(name)
+    names = sorted(held, key=place, reverse=True)
+    if not names:
+        raise NotAnswerable(f"{subject.name} has no parameters that could be randomised")
+    groups = np.array_split(np.arange(len(names)), min(number, len(names)))
+    return [[name for index in group for name in held[names[index]]] for group in groups]
+
+
+def _parts(module: nn.Module | None) -> dict[str, Tensor]:
+    assert module is not None
+    named = module.named_parameters(remove_duplicate=False)
+    return {name: parameter for name, parameter in named if parameter.is_floating_point()}
+
+
+def _copied(subject: Subject) -> nn.Module:
+    try:
+        found: nn.Module = copy.deepcopy(subject.module)  # type: ignore[assignment]
+    except Exception as error:  # Anything may refuse to be copied, in its own words.
+        raise NotAnswerable(f"{subject.name} cannot be copied, so its weights cannot be randomised: {error}") from error
+    return found
+
+
+def _drawn_anew(parameter: Tensor, name: str, redrawn: Redrawn, seed: int) -> Tensor:
+    """Values of the same mean and deviation, so that activations keep about their size."""
+    source = generator(seed, f"randomised {name}", parameter)
+    values = parameter.detach().cpu()
+    if redrawn == "permuted":
+        return values.flatten()[torch.randperm(values.numel(), generator=source)].view_as(values)
+    drawn = torch.randn(values.shape, generator=source, dtype=torch.float64)
+    numbers = values.double()
+    return numbers.mean() + numbers.std(correction=0) * drawn
