@@ -109,24 +109,29 @@ class Walk:
         return (early if self.restoring else ~early).flatten(0, 1)
 
 
-def curves(walks: Iterable[Walk]) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the explained quantity becomes on each walk, ``[rows, stages]``, behind the share that is gone at each stage.
+def walked(walks: Iterable[Walk]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the explained quantity becomes on each walk, ``[rows, stages]``, behind the share gone or shown at each.
 
     Short walks are asked of the model together, several examples at a time.
     """
     waiting: list[Walk] = []
     for walk in walks:
         if waiting and sum(other.size for other in waiting) + walk.size > _MASK_BYTES:
-            yield from _walked(waiting)
+            yield from _together(waiting)
             waiting = []
         waiting.append(walk)
-    yield from _walked(waiting)
+    yield from _together(waiting)
 
 
-def _walked(walks: Sequence[Walk]) -> Iterator[tuple[Tensor, Tensor]]:
+def curves(game: Game, order: Tensor, gone: Tensor, *, restoring: bool = False) -> Tensor:
+    """What the explained quantity becomes on a single walk: ``[rows, stages]``."""
+    ((_, found),) = walked([Walk(game, order, gone, restoring)])
+    return found
+
+
+def _together(walks: Sequence[Walk]) -> Iterator[tuple[Tensor, Tensor]]:
     if len(walks) == 1:
-        (walk,) = walks
-        heights = [torch.cat([part.game(part.masks()) for part in walk.parts()])]
+        heights = [torch.cat([part.game(part.masks()) for part in walks[0].parts()])]
     else:
         heights = play([(walk.game, walk.masks()) for walk in walks])
     for walk, height in zip(walks, heights, strict=True):

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
+from skimage.segmentation import slic
 from torch import Tensor
 
 from pellucid.core.subject import Features, Inputs
@@ -14,6 +16,18 @@ def darkest(inputs: Inputs) -> Tensor:
     """What quantus calls black: everywhere the smallest value of each example, over all channels."""
     point = inputs.value
     return point.flatten(1).amin(1).view(-1, *[1] * (point.ndim - 1)).expand_as(point)
+
+
+def mean_value(inputs: Inputs) -> Tensor:
+    """The mean of each example over all its elements, channels together."""
+    point = inputs.value
+    return point.flatten(1).mean(1).view(-1, *[1] * (point.ndim - 1)).expand_as(point)
+
+
+def superpixels(inputs: Inputs) -> Features:
+    """SLIC on the numbers that the model sees, with scikit-image's defaults."""
+    found = [slic(point.double().permute(1, 2, 0).numpy(), start_label=0) for point in inputs.value]
+    return Features("superpixel", torch.from_numpy(np.stack(found))[:, None].long())
 
 
 def patches(inputs: Inputs, side: int) -> Features:

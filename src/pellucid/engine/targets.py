@@ -94,6 +94,28 @@ class Several:
         return torch.stack([target(run) for target in self.targets], 1)
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """Whether the target's class is still the one that is predicted, 1 or 0 per example: ``[batch]``."""
+
+    target: Target
+    capture: tuple[str, ...] = ()
+
+    def rows(self, rows: Tensor | slice) -> "Predicted":
+        """The same question about some of the examples, or about repeated ones."""
+        return Predicted(self.target.rows(rows))
+
+    def __call__(self, run: Run) -> Tensor:
+        """Whether each example in ``run`` is given its class; a single output gives it above even odds."""
+        assert self.target.index is not None
+        index = self.target.index.to(run.scores.device)
+        examples = torch.arange(len(run.scores), device=run.scores.device)
+        scores = run.scores[(examples, *index[:, :-1].unbind(1))]
+        if scores.shape[-1] == 1:
+            return scores[:, 0] > (0.5 if self.target.output == "probabilities" else 0)
+        return scores.argmax(-1) == index[:, -1]
+
+
 def resolve(subject: Subject, inputs: Inputs, query: Decision, scores: Tensor | None = None) -> Target:
     """Resolve target and foil of ``query`` for every example; the predicted class where no target is named.
 

@@ -8,7 +8,7 @@ from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Features, Subject
-from pellucid.engine.erasing import ErasedTogether, Walk, area_under, curves, erasable, game_of, orders, stages
+from pellucid.engine.erasing import ErasedTogether, Walk, area_under, erasable, game_of, orders, stages, walked
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline
 from pellucid.engine.quantus import Compat, area_of_unit_steps, darkest
@@ -58,7 +58,7 @@ class PixelFlipping:
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         asked = judged(subject, query)
         areas, lines = [], []
-        for share, line in curves(self._walk(case) for case in asked.cases(self.random_maps)):
+        for share, line in walked(self._walk(case) for case in asked.cases(self.random_maps)):
             areas.append(area_of_unit_steps(line) if self.compat else area_under(line, share))
             lines.append(line)
         return verdict(

@@ -16,7 +16,7 @@ from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import readable_features
-from pellucid.engine.erasing import Walk, curves, game_of, orders
+from pellucid.engine.erasing import Walk, game_of, orders, walked
 from pellucid.engine.judged import Case, Judged, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline, baseline_value
 from pellucid.engine.quantus import Compat, area_of_unit_steps, darkest, patches
@@ -127,14 +127,10 @@ class RegionPerturbation:
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         asked = judged(subject, query, self.seed)
-        if len(asked.inputs) == 1 and self.draws == 1 and self._is_random(asked):
-            raise UsageError(
-                "one example and one draw have no interval; set draws=2 or more, or judge several examples"
-            )
         regions = self._regions(subject, asked)
         seeds = [int(digest((self.seed, query.seed, draw))[:12], 16) for draw in range(self.draws)]
         drawn = seeds if self._is_random(asked) else seeds[:1]
-        lines = [line for _, line in curves(self._walks(asked.cases(self.random_maps), regions, drawn))]
+        lines = [line for _, line in walked(self._walks(asked.cases(self.random_maps), regions, drawn))]
         draws = [torch.stack(lines[at : at + len(drawn)]) for at in range(0, len(lines), len(drawn))]
         found = [line.expand(self.draws, *line.shape[1:]) for line in draws]  # each [draws, rows, steps + 1]
         if self.order == "between":
