@@ -22,6 +22,7 @@ from pellucid.engine import standing
 from pellucid.engine.erasing import shared_calls
 from pellucid.engine.judged import controls_of
 from pellucid.engine.judging import labels
+from pellucid.engine.targets import again, resolve
 from pellucid.reports.explaining import built
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
@@ -156,7 +157,9 @@ class _Work:
 
     def _made(self, inputs: Inputs, mask: Tensor | None, found: _Measured) -> _Measured:
         """What is not found yet."""
-        decision = Decision(inputs, self._target, None, self._of)
+        asked = Decision(inputs, self._target, None, self._of)
+        # Resolved once for all, because looking for the predicted class is a pass.
+        decision = again(asked, inputs, resolve(self._subject, inputs, asked))
         made, answers = _Measured(), dict[str, Attribution]()
         for name, method in self._methods.items():
             keys = [self._cost(name), *(self._value(metric, name) for metric in self._metrics)]

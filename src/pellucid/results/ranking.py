@@ -100,7 +100,10 @@ class Ranking(Result):
 
     def statements(self) -> list[str]:
         """What may be said, over all metrics and metric by metric."""
-        return [self.verdict(), *(self.about(metric) for metric in range(len(self.metrics)))]
+        said = [self.verdict(), *(self.about(metric) for metric in range(len(self.metrics)))]
+        if bool(self.different.isnan().all()):
+            said.append("With so few inputs no paired test can tell rows apart at 5 %; six are the fewest, a hundred are better.")
+        return said
 
     def summary(self) -> str:
         return "\n".join(self.statements())
@@ -128,7 +131,8 @@ class Ranking(Result):
         known = f"{len(good)} of {len(order)} methods are better than every control row"
         if len(leaders) == 1:
             return f"{name}: {leaders[0]} is best, told apart from all others; {known}."
-        others = "the others" if len(leaders) == len(order) else f"{len(leaders) - 1} others"
+        rest = len(leaders) - 1
+        others = "any other" if len(leaders) == len(order) else f"{rest} other{'s' if rest > 1 else ''}"
         listed = ", ".join(leaders[1:4]) + (", …" if len(leaders) > 4 else "")
         return f"{name}: no winner. {leaders[0]} leads but cannot be told apart from {others} ({listed}); {known}."
 
