@@ -4,43 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 import pellucid as pl
+from metrics.plain_rows import linear, made, rows, wrapped
 from pellucid.core.errors import UsageError
-from pellucid.core.subject import Features
 from pellucid.metrics import FaithfulnessCorrelation
-
-
-class Function(nn.Module):
-    """A module that computes what it is given, in double precision, and counts the rows that it saw."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function, self.rows = function, 0
-        self.precision = nn.Parameter(torch.zeros((), dtype=torch.float64))
-
-    def forward(self, point):
-        self.rows += len(point)
-        return self.function(point)
-
-
-def rows(number, width, seed=1):
-    return torch.randn(number, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def linear(width=30, seed=0):
-    """A model ``f = w · x`` of plain rows, and its weights."""
-    (weights,) = rows(1, width, seed)
-    module = Function(lambda point: (point * weights).sum(1, keepdim=True))
-    return pl.wrap(module, pl.tasks.TensorTask(output="value")), weights
-
-
-def made(decision, scores):
-    every = torch.arange(scores.shape[1]).expand(len(scores), -1)
-    return pl.Attribution(
-        scores=scores, value=torch.zeros(len(scores)), features=Features("element", every), query=decision
-    )
 
 
 @pytest.mark.parametrize("baseline", ["zero", 0.7])
@@ -56,10 +24,7 @@ def test_contributions_of_a_linear_model_correlate_perfectly(baseline):
 
 
 def test_it_is_the_correlation_over_all_sets_where_these_are_few():
-    subject = pl.wrap(
-        Function(lambda point: point[:, :1] * point[:, 1:2] + point[:, 2:].tanh().sum(1, keepdim=True)),
-        pl.tasks.TensorTask(output="value"),
-    )
+    subject = wrapped(lambda point: point[:, :1] * point[:, 1:2] + point[:, 2:].tanh().sum(1, keepdim=True))
     inputs, scores = rows(1, 6), rows(1, 6, seed=2)
     found = FaithfulnessCorrelation(size=2)(subject, pl.Judgement([made(pl.Decision(inputs), scores)]))
     sets = torch.combinations(torch.arange(6), 2)
@@ -70,7 +35,7 @@ def test_it_is_the_correlation_over_all_sets_where_these_are_few():
 
 
 def test_maps_share_the_calls_and_the_number_of_sets_is_what_they_cost():
-    subject, weights = linear()
+    subject, _ = linear()
     decision = pl.Decision(rows(1, 30), target=0)
     answers = [made(decision, rows(1, 30, seed)) for seed in range(8)]
     costs = [
@@ -81,13 +46,13 @@ def test_maps_share_the_calls_and_the_number_of_sets_is_what_they_cost():
 
 
 def test_what_does_not_vary_has_no_correlation():
-    subject, weights = linear()
+    subject, _ = linear()
     decision = pl.Decision(rows(2, 30))
     constant = made(decision, torch.full((2, 30), 0.1, dtype=torch.float64))
     found = FaithfulnessCorrelation(size=3)(subject, pl.Judgement([constant]))
     assert found.value.tolist() == [0]
     assert found.control["constant"].tolist() == [0, 0, 0]
-    blind = pl.wrap(Function(lambda point: 0 * point.sum(1, keepdim=True) + 3), pl.tasks.TensorTask(output="value"))
+    blind = wrapped(lambda point: 0 * point.sum(1, keepdim=True) + 3)
     assert FaithfulnessCorrelation()(blind, pl.Judgement([made(decision, rows(2, 30))])).value.tolist() == [0]
     single = pl.Decision(rows(2, 1))
     alone = FaithfulnessCorrelation()(linear(1)[0], pl.Judgement([made(single, rows(2, 1))]))

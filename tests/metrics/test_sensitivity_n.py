@@ -2,40 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
 
 import pellucid as pl
+from metrics.plain_rows import letters, made, rows, wrapped
 from pellucid.core.errors import UsageError
-from pellucid.core.subject import Features
 from pellucid.methods import Gradient, InputXGradient
 from pellucid.metrics import SensitivityN
-
-
-class Function(nn.Module):
-    """A module that computes what it is given, in double precision."""
-
-    def __init__(self, function, dtype=torch.float64):
-        super().__init__()
-        self.function = function
-        self.precision = nn.Parameter(torch.zeros((), dtype=dtype))
-
-    def forward(self, point):
-        return self.function(point)
-
-
-def rows(number, width, seed=1):
-    return torch.randn(number, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def wrapped(function):
-    return pl.wrap(Function(function), pl.tasks.TensorTask(output="value"))
-
-
-def made(decision, scores):
-    every = torch.arange(scores.shape[1]).expand(len(scores), -1)
-    return pl.Attribution(
-        scores=scores, value=torch.zeros(len(scores)), features=Features("element", every), query=decision
-    )
 
 
 def test_contributions_of_a_linear_model_have_it_for_every_n_and_its_gradient_has_not():
@@ -73,11 +45,7 @@ def test_the_curve_is_the_correlation_over_all_sets_where_these_are_few():
 
 
 def test_texts_of_different_length_have_their_own_sizes():
-    weights = torch.arange(6.0)
-    subject = pl.wrap(
-        Function(lambda sequence: (sequence * weights).sum((1, 2))[:, None], torch.float32),
-        pl.tasks.Sequence("abcdef", output="value", labels=("sum",)),
-    )
+    subject = letters(torch.arange(6.0))
     decision = pl.Decision(["fadebead", "be", "a"])
     found = SensitivityN()(subject, pl.Judgement([InputXGradient()(subject, decision)]))
     assert found.per_example[0].tolist() == pytest.approx([1, 1, 0], abs=1e-6)

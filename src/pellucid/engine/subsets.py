@@ -2,18 +2,27 @@
 
 import itertools
 import math
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
 from torch import Generator, Tensor
 
+from pellucid.core.annotations import Requirement
 from pellucid.engine.coalitions import Game
 
 Subsets = Annotated[int, Ge(2), "random sets of features per size; every set once where there are no more"]
 
 # Deviations below this share of the largest number are rounding.
 _ROUNDING = 1e-12
+
+
+class Proportions(Requirement):
+    """Part of an annotation: one or more numbers between 0 and 1, without the ends."""
+
+    def unmet(self, value: Any) -> str | None:
+        return None if value and all(0 < share < 1 for share in value) else "shares between 0 and 1, without the ends"
 
 
 def subsets(features: int, size: int, number: int, source: Generator) -> Tensor:
@@ -44,3 +53,9 @@ def _deviations(values: Tensor) -> Tensor:
     scaled = values / values.abs().amax(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
     apart = scaled - scaled.mean(1, keepdim=True)
     return torch.where(apart.abs().amax(1, keepdim=True) > _ROUNDING, apart, 0.0)
+
+
+def at_least(shares: Sequence[float], features: int) -> list[int]:
+    """How many of an example's features are no less than each share of them."""
+    # A share such as 0.07 of 100 features is 7, whatever its last bit says.
+    return [math.ceil(share * features - _ROUNDING * features) for share in shares]

@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.core.errors import UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
@@ -13,7 +12,7 @@ from pellucid.core.subject import Subject
 from pellucid.engine.erasing import ErasedTogether, erasable, game_of, relevances
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline
-from pellucid.engine.subsets import Subsets, correlations, falls, subsets
+from pellucid.engine.subsets import Proportions, Subsets, correlations, falls, subsets
 from pellucid.results.evaluation import Evaluation
 
 
@@ -48,7 +47,7 @@ class SensitivityN:
         alternatives=("faithfulness-correlation", "infidelity"),
     )
 
-    shares: Annotated[tuple[float, ...], "shares of the features that are erased together, between 0 and 1"] = (
+    shares: Annotated[tuple[float, ...], Proportions(), "shares of the features that are erased together"] = (
         *(0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8),
     )
     subsets: Subsets = 100
@@ -56,10 +55,6 @@ class SensitivityN:
     features: ErasedTogether = None
     seed: Annotated[int, "seed of the sets and of the random control"] = 0
     random_maps: RandomMaps = 20
-
-    def __post_init__(self) -> None:
-        if not self.shares or not all(0 < share < 1 for share in self.shares):
-            raise UsageError(f"sensitivity-n(shares={self.shares!r}): name shares between 0 and 1, without the ends")
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         asked = judged(subject, query, self.seed)
