@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pellucid.core.errors import NotAnswerable
 from pellucid.core.seeds import generator
@@ -23,7 +23,7 @@ def randomised(
 
     ``cascading`` keeps what earlier stages have randomised, so that in the last one nothing that was learned is left but
     the statistics of batch norms, which are no parameters; ``independent`` restores it. All stages are one copy of the
-    module: ask each before the next. The draws depend on the parameters and the seed only.
+    module: ask each before the next. The draws depend on the network and the seed only.
     """
     module = _copied(subject)
     answering = subject.with_module(module)
@@ -38,7 +38,10 @@ def randomised(
             for name in group:
                 if id(parts[name]) not in done:  # which several layers may share
                     done.add(id(parts[name]))
-                    parts[name].copy_(_drawn_anew(parts[name], name, redrawn, seed))
+                    source = generator(
+                        seed, f"randomised {name} of {subject.fingerprint}", torch.tensor(parts[name].shape)
+                    )
+                    parts[name].copy_(_drawn_anew(parts[name].cpu(), redrawn, source))
         yield answering
 
 
@@ -78,12 +81,9 @@ def _copied(subject: Subject) -> nn.Module:
     return found
 
 
-def _drawn_anew(parameter: Tensor, name: str, redrawn: Redrawn, seed: int) -> Tensor:
+def _drawn_anew(values: Tensor, redrawn: Redrawn, source: Generator) -> Tensor:
     """Values of the same mean and deviation, so that activations keep about their size."""
-    source = generator(seed, f"randomised {name}", parameter)
-    values = parameter.detach().cpu()
     if redrawn == "permuted":
         return values.flatten()[torch.randperm(values.numel(), generator=source)].view_as(values)
-    drawn = torch.randn(values.shape, generator=source, dtype=torch.float64)
     numbers = values.double()
-    return numbers.mean() + numbers.std(correction=0) * drawn
+    return torch.randn(values.shape, generator=source) * numbers.std(correction=0) + numbers.mean()
