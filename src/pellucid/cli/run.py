@@ -4,6 +4,7 @@ The commands are made from the catalogue's records: there is no code per method.
 """
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -56,6 +57,9 @@ def _decision(
 def _judgement(
     *inputs: Annotated[str, Parameter(help="the input that the results are about; it is asked again")],
     result: Annotated[list[Path] | None, _common("a saved explanation; repeat it for several", negative=())] = None,
+    reference: Annotated[
+        Path | None, _common("what is known to be true, where a method needs it: a .json file, or a mask as .npy")
+    ] = None,
 ) -> None:
     """Arguments of methods that judge explanations; read from this signature."""
 
@@ -214,7 +218,23 @@ def judged_results(subject: "Subject", inputs: Any, options: Mapping[str, Any]) 
             "there is nothing to judge; name saved explanations: --result lrp.pellucid --result lime.pellucid"
         )
     prepared = subject.prepare(inputs)
-    return Judgement([_asked_again(subject, prepared, path, Result.load(path)) for path in paths])
+    results = [_asked_again(subject, prepared, path, Result.load(path)) for path in paths]
+    return Judgement(results, _reference(options.get("reference")))
+
+
+def _reference(path: Path | None) -> Any:
+    """What a file holds that is known to be true: plain data, or a mask."""
+    if path is None:
+        return None
+    try:
+        if path.suffix == ".npy":
+            import numpy as np
+            import torch
+
+            return torch.from_numpy(np.load(path, allow_pickle=False))
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot read what is true from {path} ({error}); it takes a .json or .npy file") from error
 
 
 def _asked_again(subject: "Subject", inputs: Any, path: Path, result: Any) -> "Result":
@@ -224,8 +244,12 @@ def _asked_again(subject: "Subject", inputs: Any, path: Path, result: Any) -> "R
     from pellucid.core.query import Decision
     from pellucid.engine.targets import resolve
     from pellucid.results.attribution import Attribution
+    from pellucid.results.counterfactual import Counterfactuals
+    from pellucid.results.interpretation import Interpretation
 
-    if not isinstance(result, Attribution):
+    if isinstance(result, Interpretation):  # of a reader, who is not asked again
+        return result
+    if not isinstance(result, Attribution | Counterfactuals):
         raise BadInput(f"{path} holds a {type(result).__name__}, not an explanation of a decision")
     if result.provenance is not None and result.provenance.subject_fingerprint != subject.fingerprint:
         raise BadInput(
@@ -236,6 +260,10 @@ def _asked_again(subject: "Subject", inputs: Any, path: Path, result: Any) -> "R
     if len(result) != len(inputs):
         raise BadInput(f"{path} explains {len(result)} examples and {len(inputs)} are named; name the same inputs")
     target, foil = _listed(result.target), _listed(result.foil)
+    if isinstance(result, Counterfactuals):
+        if result.swaps is None and not torch.equal(result.inputs, inputs.value):
+            raise BadInput(f"{path} does not start from this input; name the input it was made from")
+        return result.asked(Decision(inputs, target, foil))
     for of in ("score", "probability", "log-probability", "loss"):
         decision = Decision(inputs, target, foil, of, result.at)
         if subject.task.output == "value" and of != "score":

@@ -57,7 +57,7 @@ class Context:
 
     def __str__(self) -> str:
         known = f", who knows that {_listed(self.knowledge)} should count" if self.knowledge else ""
-        time = "" if self.minutes is None else f", within {self.minutes:g} minutes a question"
+        time = "" if self.minutes is None else f", within {_minutes(self.minutes)} a question"
         return f"{self.task} ({self.asker.value}{known}{time}; asked: {self.query})"
 
 
@@ -89,6 +89,10 @@ def _question(query: Query) -> str:
     told = ", ".join(f"{name} {value}" for name, value in asked.items() if isinstance(value, str | int))
     question = (type(query).__doc__ or "").split("\n")[0]
     return f"{question} ({told})" if told else question
+
+
+def _minutes(number: float) -> str:
+    return f"{number:g} minute{'' if number == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ from torch import Tensor
 from pellucid.core.content import digest
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.batching import in_batches
 from pellucid.engine.coalitions import draws_of
 from pellucid.engine.quiz import decided
 from pellucid.engine.sheets import Sheet
@@ -88,30 +87,27 @@ def at_fault(sheet: Sheet, row: int, faulty: Any) -> Tensor:
     return inside * 2 > all_of
 
 
-def decision_exam(
-    subject: Subject,
-    inputs: Inputs,
-    target: Target,
-    reference: Any,
-    order: Sequence[int],
-    studied: int,
-    number: int | None,
-) -> Exam:
-    """Should the model be followed? It should where it answers with the class that ``{"truth": classes}`` holds."""
+def wrong_advice(subject: Subject, target: Target, scores: Tensor, reference: Any) -> Tensor:
+    """Where the model answers with another class than ``{"truth": classes}`` holds, ``[batch]``: 0 or 1."""
     truth = reference.get("truth") if isinstance(reference, Mapping) else None
     if truth is None:
         raise UsageError('decision-quality needs a reference that says what is true: {"truth": [a class per example]}')
     if subject.task.output == "value":
         raise NotAnswerable("a model that answers with a value is not right or wrong; ask fault-finding")
     classes = _classes(truth, subject)
-    if len(classes) != len(inputs):
-        raise UsageError(f"the reference holds {len(classes)} true classes for {len(inputs)} examples")
+    if len(classes) != len(scores):
+        raise UsageError(f"the reference holds {len(classes)} true classes for {len(scores)} examples")
+    return (decided(subject, target, scores) != classes).long()
+
+
+def decision_exam(
+    subject: Subject, inputs: Inputs, wrong: Tensor, order: Sequence[int], studied: int, number: int | None
+) -> Exam:
+    """Should the model be followed? It should where it is not ``wrong``."""
     if len(inputs) <= studied:
         raise NotAnswerable(
             f"{len(inputs)} examples: {studied} are studied and at least one more must be left to decide about"
         )
-    scores = in_batches(len(inputs), subject.batch_size(inputs), lambda part: subject.run(inputs.rows(part)).scores)
-    wrong = (decided(subject, target, scores) != classes).long()
     first, rest = list(order[:studied]), torch.tensor(order[studied:][:number])
     return _exam(subject, inputs, first, wrong[first].tolist(), rest, (FOLLOW, OTHERWISE), wrong[rest].tolist())
 

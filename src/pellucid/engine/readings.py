@@ -81,15 +81,28 @@ def _repeated(features: Features, batch: int) -> Features:
 
 def about_one_decision(results: Sequence[Result]) -> Decision:
     """The one decision that all results answer; raises ``NotComparable`` where there are several."""
-    for result in results:
-        if not isinstance(result.query, Decision):
-            raise BadInput("a result does not know its decision any more; give it back: result.asked(decision)")
-    first = results[0].query
-    assert isinstance(first, Decision)
+    first, *others = map(decided_of, results)
     asked = digest(first)
-    if any(result.query is not first and digest(result.query) != asked for result in results[1:]):
+    if any(other is not first and digest(other) != asked for other in others):
         raise NotComparable("the explanations answer different decisions; ask every method the same")
     return first
+
+
+def about_same_inputs(results: Sequence[Result]) -> list[Decision]:
+    """The decisions that results answer, which may be several, about the same inputs."""
+    decisions = [decided_of(result) for result in results]
+    given = [decision.inputs for decision in decisions]
+    asked = digest(given[0])
+    if any(other is not given[0] and digest(other) != asked for other in given[1:]):
+        raise NotComparable("the explanations are about different inputs; ask every method about the same")
+    return decisions
+
+
+def decided_of(result: Result) -> Decision:
+    """The decision that a result answers."""
+    if not isinstance(result.query, Decision):
+        raise BadInput("a result does not know its decision any more; give it back: result.asked(decision)")
+    return result.query
 
 
 def check_read(subject: Subject, inputs: Inputs, target: Target, result: Result) -> None:

@@ -16,7 +16,7 @@ from pellucid.results.interpretation import Interpretation
 def served(scores: Sequence[Interpretation], kinds: Sequence[str] = ()) -> Comparison:
     """For every two explanations the difference in what each reader gets right, question by question.
 
-    Raises ``NotComparable`` for scores of different contexts, outcomes or questions: they have no mean and no ranking.
+    Raises ``NotComparable`` for scores of different contexts, outcomes, subjects or questions: they have no mean and no ranking.
     """
     first = scores[0]
     for other in scores[1:]:
@@ -26,8 +26,11 @@ def served(scores: Sequence[Interpretation], kinds: Sequence[str] = ()) -> Compa
             )
         if other.outcome != first.outcome:
             raise NotComparable(f"a share of {first.outcome} and one of {other.outcome} have no difference")
-        if other.questions != first.questions or not torch.equal(other.truth, first.truth):
-            raise NotComparable("the scores are of different questions; score all explanations together")
+        same = (other.about_what, other.questions) == (first.about_what, first.questions)
+        if not same or not torch.equal(other.truth, first.truth):
+            raise NotComparable(
+                "the scores are of different questions, inputs or subjects; score all explanations together"
+            )
     readers = [name for name in first.readers if all(name in other.readers for other in scores)]
     readers = [name for name in readers if not name.endswith(SHUFFLED)]
     arms = [(score, arm) for score in scores for arm in range(1, len(score.arms))]

@@ -21,13 +21,14 @@ class Interpretation(Simulation):
     """Of each reader and each arm, the share of questions that it got right, with the one ``context`` that this is true of.
 
     ``outcome`` says what the questions were: what the model answers (``forward-simulation``), which feature is at fault
-    (``fault-finding``), or whether to follow the model (``decision-quality``). The other fields are those of a simulation;
-    ``truth`` is what is right. Scores of different contexts are no ranking and have no mean: ``compare-explanations``
+    (``fault-finding``), or whether to follow the model (``decision-quality``). ``about_what`` is a digest of the subject and
+    the inputs. The other fields are those of a simulation; ``truth`` is what is right. Scores of different contexts are no ranking and have no mean: ``compare-explanations``
     refuses to put them side by side.
     """
 
     context: Context
     outcome: str
+    about_what: str
 
     answerer: ClassVar[str] = "what is right"
     heading: ClassVar[str] = "Right in this context"

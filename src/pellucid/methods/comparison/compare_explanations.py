@@ -80,7 +80,7 @@ class CompareExplanations:
     seed: Annotated[int, "seed of the shuffles and intervals"] = 0
 
     def __post_init__(self) -> None:
-        if not self.top or not all(isinstance(share, float | int) and 0 < share < 1 for share in self.top):
+        if not self.top or not all(0 < share < 1 for share in self.top):
             raise UsageError(f"compare-explanations(top={self.top!r}): it takes shares between 0 and 1")
 
     def __call__(self, subject: Subject, query: Judgement) -> Comparison:
@@ -156,8 +156,8 @@ class CompareExplanations:
         )
         return (
             f"{'Scores' if self.signed else 'Sizes of scores'} were summed over {number} shared regions (kind: "
-            f"{regions.kind}). {over} By chance: the mean over the examples, and where 95 % of {self.shuffles} such means lie, "
-            "with the second explanation's scores dealt out anew over the regions."
+            f"{regions.kind}). {over} By chance: the mean over the examples, and where 95 % of {self.shuffles} such means "
+            "lie, with the second explanation's scores dealt out anew over the regions."
         )
 
 

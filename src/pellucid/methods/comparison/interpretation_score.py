@@ -19,12 +19,12 @@ from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, 
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.arms import CONTROL, SHUFFLED, gained_by_chance, measured
 from pellucid.engine.deciders import DECIDERS, decide
-from pellucid.engine.exams import FOLLOW, Exam, decision_exam, fault_exam, order_of
+from pellucid.engine.exams import FOLLOW, Exam, decision_exam, fault_exam, order_of, wrong_advice
 from pellucid.engine.fault_finders import FINDERS, KNOWING, named_faults
 from pellucid.engine.judging import names
 from pellucid.engine.quiz_answers import people
 from pellucid.engine.readers import READERS
-from pellucid.engine.readings import about_one_decision, check_read, kind_of, listed, read
+from pellucid.engine.readings import about_same_inputs, check_read, kind_of, listed, read
 from pellucid.engine.sheets import Sheet, sheets
 from pellucid.engine.targets import resolve
 from pellucid.metrics.forward_simulation import ForwardSimulation
@@ -120,6 +120,7 @@ class InterpretationScore:
         return Interpretation(
             context=self.context,
             outcome=self.outcome,
+            about_what=digest([subject.fingerprint, inputs.value]),
             readers=tuple(rows),
             about=tuple(told.values()),
             arms=arms,
@@ -158,17 +159,19 @@ class InterpretationScore:
         """The inputs, the questions, and what is shown of each explanation, by its name."""
         results = listed(query.results)
         readings = [read(result) for result in results]
-        decision = about_one_decision(results)
-        inputs = subject.prepare(decision.inputs)
-        target = resolve(subject, inputs, decision)
-        for result in results:
+        decisions = about_same_inputs(results)
+        inputs = subject.prepare(decisions[0].inputs)
+        scores = subject.scores(inputs)
+        targets = [resolve(subject, inputs, decision, scores) for decision in decisions]
+        for target, result in zip(targets, results, strict=True):
             check_read(subject, inputs, target, result)
         all_of = sheets(readings, subject.task.modality is Modality.IMAGE)
         order = order_of(inputs, int(digest((self.seed, query.seed))[:12], 16), self.spec.id)
         if self.outcome == "fault-finding":
             exam = fault_exam(subject, inputs, all_of, query.reference, order, self.questions)
         else:
-            exam = decision_exam(subject, inputs, target, query.reference, order, self.studied, self.questions)
+            wrong = wrong_advice(subject, targets[0], scores, query.reference)
+            exam = decision_exam(subject, inputs, wrong, order, self.studied, self.questions)
         shown = [sheet.only(self.shown) for sheet in all_of]
         return inputs, exam, dict(zip(names(results), shown, strict=True))
 
@@ -233,7 +236,9 @@ class InterpretationScore:
         found = inner_call(ForwardSimulation)(simulation, subject, dataclasses.replace(query, results=kept))
         assert isinstance(found, Simulation)
         fields = {entry.name: getattr(found, entry.name) for entry in dataclasses.fields(Simulation)}
-        return Interpretation(**fields, context=self.context, outcome=self.outcome)
+        inputs = subject.prepare(about_same_inputs(results)[0].inputs)
+        about_what = digest([subject.fingerprint, inputs.value])
+        return Interpretation(**fields, context=self.context, outcome=self.outcome, about_what=about_what)
 
 
 def _about(outcome: str, reader: str) -> str:
