@@ -29,6 +29,7 @@ def randomised(
     answering = subject.with_module(module)
     own, parts = _parts(subject.module), _parts(module)
     done: set[int] = set()
+    network = subject.fingerprint
     for group in _groups(subject, inputs, layers):
         with torch.no_grad():
             if order == "independent":
@@ -38,9 +39,7 @@ def randomised(
             for name in group:
                 if id(parts[name]) not in done:  # which several layers may share
                     done.add(id(parts[name]))
-                    source = generator(
-                        seed, f"randomised {name} of {subject.fingerprint}", torch.tensor(parts[name].shape)
-                    )
+                    source = generator(seed, f"randomised {name} of {network}", torch.tensor(parts[name].shape))
                     parts[name].copy_(_drawn_anew(parts[name].cpu(), redrawn, source))
         yield answering
 

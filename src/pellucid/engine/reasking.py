@@ -28,14 +28,24 @@ def explainers(asked: Judged, random_maps: int = 1, time: int = 0) -> list[Expla
     return [*found, *(_by_control("random", asked.seed, time * random_maps + number) for number in range(random_maps))]
 
 
+def about(asked: Judged, case: Case, subject: Subject, inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each map of a case, and those that its maker gives for the same question about other ``inputs`` of a ``subject``."""
+    target = case.target.rows(torch.zeros(len(inputs), dtype=torch.long))
+    random_maps = len(case.maps) - len(asked.answers) - len(asked.controls) + 1
+    for explain, before in zip(explainers(asked, random_maps), case.maps, strict=True):
+        yield before, explain(subject, inputs, target)
+
+
 def about_points(asked: Judged, case: Case, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Each map of a case and those of the same example with another point ``[n, …point]``: ``[n, …point]``, asked at
     once."""
-    copies = repeated(case.inputs, points)
-    target = case.target.rows(torch.zeros(len(points), dtype=torch.long))
-    random_maps = len(case.maps) - len(asked.answers) - len(asked.controls) + 1
-    for explain, before in zip(explainers(asked, random_maps), case.maps, strict=True):
-        yield before, explain(case.subject, copies, target)
+    return about(asked, case, case.subject, repeated(case.inputs, points))
+
+
+def relative_changes(before: Tensor, after: Tensor) -> Tensor:
+    """How far each map of ``after`` ``[n, …point]`` lies from ``before``, whose norm is the unit; of zeros that is 1."""
+    size = before.norm()
+    return (after - before).flatten(1).norm(dim=1) / torch.where(size > 0, size, torch.ones_like(size))
 
 
 def originals(asked: Judged, random_maps: int = 1) -> Iterator[Tensor]:

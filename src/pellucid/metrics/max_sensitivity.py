@@ -11,7 +11,7 @@ from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.disturbing import Copies, Radius, disturbed
 from pellucid.engine.judged import Case, Judged, RandomMaps, judged, verdict
-from pellucid.engine.reasking import about_points
+from pellucid.engine.reasking import about_points, relative_changes
 from pellucid.results.evaluation import Evaluation
 
 
@@ -65,9 +65,5 @@ class MaxSensitivity:
 
     def _largest(self, asked: Judged, case: Case) -> Tensor:
         points = disturbed(case, self.copies, self.radius)
-        return torch.stack([_changes(before, after).max() for before, after in about_points(asked, case, points)])
-
-
-def _changes(before: Tensor, after: Tensor) -> Tensor:
-    size = before.norm()
-    return (after - before).flatten(1).norm(dim=1) / torch.where(size > 0, size, torch.ones_like(size))
+        changes = [relative_changes(before, after) for before, after in about_points(asked, case, points)]
+        return torch.stack(changes).amax(1)
