@@ -14,8 +14,8 @@ _NEIGHBOURS, _ENOUGH = 5, 0.5
 DECIDERS: Mapping[str, str] = {
     "trusting": "Follows the model always.",
     "expecting": (
-        "Follows the model where at least half of all strength that it is shown falls on features that it knows to matter; "
-        "where it is shown nothing, always."
+        "Follows the model unless more than half of what it is shown for the advice falls on features of which it does not "
+        "know that they matter; of a counterfactual, of all that it is shown."
     ),
     "experienced": (
         "Remembers the studied examples, and how the model turned out there, and does what was right for most of the five "
@@ -27,11 +27,12 @@ DECIDERS: Mapping[str, str] = {
 
 def decide(reader: str, sheet: Sheet | None, exam: Exam, inputs: Inputs, known: Sequence[str]) -> Tensor:
     """What a reader does about each question: 0 where it follows the model, 1 where it does not."""
+    assert exam.advice is not None
     if reader == "experienced":
         return _as_before(_alike(inputs) if sheet is None else _cosines(sheet), exam)
     if reader == "trusting" or sheet is None:
         return torch.zeros(len(exam.asked), dtype=torch.long)
-    shares = [sheet.share_of(known, row) for row in exam.asked.tolist()]
+    shares = [sheet.for_advice(exam.advice, known, row) for row in exam.asked.tolist()]
     return torch.tensor([int(share is not None and share < _ENOUGH) for share in shares])
 
 

@@ -1,5 +1,6 @@
 """Questions that a reader answers with an explanation, and what is right: which feature is at fault, or whom to follow."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,8 @@ from pellucid.core.content import digest
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.coalitions import draws_of
-from pellucid.engine.quiz import decided
 from pellucid.engine.sheets import Sheet
-from pellucid.engine.targets import Target, class_index
+from pellucid.engine.targets import class_index
 
 NO_FAULT, MARKED = "no fault", "what the reference marks"
 FOLLOW, OTHERWISE = "follow the model", "do not follow it"
@@ -23,8 +23,8 @@ FOLLOW, OTHERWISE = "follow the model", "do not follow it"
 class Exam:
     """A question about each of the ``asked`` examples, with the same ``choices``; ``truth`` ``[asked]`` are places in these.
 
-    Of the ``studied`` examples a reader was told what was right: ``known`` ``[studied]``. ``identity`` tells one exam from
-    another, for the answers of people.
+    Of the ``studied`` examples a reader was told what was right: ``known`` ``[studied]``. ``advice`` ``[batch]`` is what the
+    model answers, where that is what is asked about. ``identity`` tells one exam from another, for the answers of people.
     """
 
     studied: Tensor
@@ -33,6 +33,7 @@ class Exam:
     choices: tuple[str, ...]
     truth: Tensor
     identity: str
+    advice: Tensor | None = None
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -87,29 +88,32 @@ def at_fault(sheet: Sheet, row: int, faulty: Any) -> Tensor:
     return inside * 2 > all_of
 
 
-def wrong_advice(subject: Subject, target: Target, scores: Tensor, reference: Any) -> Tensor:
-    """Where the model answers with another class than ``{"truth": classes}`` holds, ``[batch]``: 0 or 1."""
+def decision_exam(
+    subject: Subject,
+    inputs: Inputs,
+    advice: Tensor,
+    reference: Any,
+    order: Sequence[int],
+    studied: int,
+    number: int | None,
+) -> Exam:
+    """Should the model's ``advice`` ``[batch]`` be followed? It should where it is what ``{"truth": classes}`` holds."""
     truth = reference.get("truth") if isinstance(reference, Mapping) else None
     if truth is None:
         raise UsageError('decision-quality needs a reference that says what is true: {"truth": [a class per example]}')
     if subject.task.output == "value":
         raise NotAnswerable("a model that answers with a value is not right or wrong; ask fault-finding")
     classes = _classes(truth, subject)
-    if len(classes) != len(scores):
-        raise UsageError(f"the reference holds {len(classes)} true classes for {len(scores)} examples")
-    return (decided(subject, target, scores) != classes).long()
-
-
-def decision_exam(
-    subject: Subject, inputs: Inputs, wrong: Tensor, order: Sequence[int], studied: int, number: int | None
-) -> Exam:
-    """Should the model be followed? It should where it is not ``wrong``."""
+    if len(classes) != len(inputs):
+        raise UsageError(f"the reference holds {len(classes)} true classes for {len(inputs)} examples")
     if len(inputs) <= studied:
         raise NotAnswerable(
             f"{len(inputs)} examples: {studied} are studied and at least one more must be left to decide about"
         )
+    wrong = (advice != classes).long()
     first, rest = list(order[:studied]), torch.tensor(order[studied:][:number])
-    return _exam(subject, inputs, first, wrong[first].tolist(), rest, (FOLLOW, OTHERWISE), wrong[rest].tolist())
+    exam = _exam(subject, inputs, first, wrong[first].tolist(), rest, (FOLLOW, OTHERWISE), wrong[rest].tolist())
+    return dataclasses.replace(exam, advice=advice)
 
 
 def _classes(truth: Any, subject: Subject) -> Tensor:

@@ -24,13 +24,15 @@ from pellucid.results.counterfactual import Counterfactuals
 class Reading:
     """A score for each element of the point, ``[batch, …point]``, and the features that these stand for.
 
-    Of an attribution these are its scores, of a counterfactual its changes, in the subject's own units.
+    Of an attribution these are its scores, which speak ``towards`` a class (``[batch]``; None where that is none), of a
+    counterfactual its changes, in the subject's own units.
     """
 
     kind: str
     at: str
     scores: Tensor
     features: Features
+    towards: Tensor | None = None
 
     def strengths(self, example: int) -> Tensor:
         """The signed strength of each feature of one example, float64."""
@@ -58,7 +60,8 @@ def read(result: Result) -> Reading:
 
 @read.register
 def _(result: Attribution) -> Reading:
-    return Reading(kind_of(result), result.at, result.scores, result.features)
+    towards = None if result.target is None else result.target.reshape(len(result), -1)[:, -1]
+    return Reading(kind_of(result), result.at, result.scores, result.features, towards)
 
 
 @read.register

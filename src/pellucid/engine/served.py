@@ -16,7 +16,8 @@ from pellucid.results.interpretation import Interpretation
 def served(scores: Sequence[Interpretation], kinds: Sequence[str] = ()) -> Comparison:
     """For every two explanations the difference in what each reader gets right, question by question.
 
-    Raises ``NotComparable`` for scores of different contexts, outcomes, subjects or questions: they have no mean and no ranking.
+    Raises ``NotComparable`` for scores of different contexts, outcomes, subjects or questions, which have no mean and no
+    ranking.
     """
     first = scores[0]
     for other in scores[1:]:

@@ -15,12 +15,14 @@ from pellucid.engine.shared_regions import shared_regions
 
 @dataclass(frozen=True)
 class Sheet:
-    """For each example the ``names`` of features, their signed ``strengths`` (0 where one is not shown), and which of the
-    elements of the point belong to each (``segments`` ``[batch, …point]``)."""
+    """For each example the ``names`` of features, their signed ``strengths`` (0 where one is not shown), which of the
+    elements of the point belong to each (``segments`` ``[batch, …point]``), and the class that a positive strength speaks
+    ``towards``, if signs mean that."""
 
     names: tuple[tuple[str, ...], ...]
     strengths: tuple[Tensor, ...]
     segments: Tensor
+    towards: Tensor | None = None
 
     def only(self, number: int | None) -> "Sheet":
         """The sheet with the ``number`` strongest features of each example alone, as reason codes are given."""
@@ -44,9 +46,14 @@ class Sheet:
         """The names alone: every feature looks like every other."""
         return dataclasses.replace(self, strengths=tuple(torch.ones_like(own) for own in self.strengths))
 
-    def share_of(self, known: Sequence[str], example: int) -> float | None:
-        """Which share of all that is shown of an example falls on ``known`` features; None where nothing is shown."""
-        sizes = self.strengths[example].abs()
+    def for_advice(self, advice: Tensor, known: Sequence[str], example: int) -> float | None:
+        """Which share of what speaks for the ``advice``, a class per example, falls on ``known`` features; of all strength
+        where signs say nothing. None where nothing speaks for it."""
+        sizes = self.strengths[example]
+        if self.towards is None:
+            sizes = sizes.abs()
+        else:
+            sizes = (sizes if int(self.towards[example]) == int(advice[example]) else -sizes).clamp(min=0)
         total = float(sizes.sum())
         inside = torch.tensor([name in known for name in self.names[example]], dtype=torch.bool)
         return float(sizes[inside].sum()) / total if total > 0 else None
@@ -67,4 +74,5 @@ def _sheet(reading: Reading) -> Sheet:
         names=tuple(reading.labels(example) for example in examples),
         strengths=tuple(reading.strengths(example) for example in examples),
         segments=reading.features.segments.expand(reading.scores.shape),
+        towards=reading.towards,
     )

@@ -22,8 +22,9 @@ class Interpretation(Simulation):
 
     ``outcome`` says what the questions were: what the model answers (``forward-simulation``), which feature is at fault
     (``fault-finding``), or whether to follow the model (``decision-quality``). ``about_what`` is a digest of the subject and
-    the inputs. The other fields are those of a simulation; ``truth`` is what is right. Scores of different contexts are no ranking and have no mean: ``compare-explanations``
-    refuses to put them side by side.
+    the inputs. The other fields are those of a simulation; ``truth`` is what is right.
+
+    Scores of different contexts are no ranking and have no mean: ``compare-explanations`` refuses to put them side by side.
     """
 
     context: Context

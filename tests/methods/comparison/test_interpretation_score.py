@@ -115,26 +115,34 @@ def test_a_mask_says_what_is_at_fault_in_a_picture():
         )
 
 
-def test_who_knows_what_should_count_does_not_follow_a_leak():
-    """The truth is the sum of all columns but the leak, which is ten times as strong in the model where it is set at all."""
-    subject = linear([1.0, 1.0, 10.0, 1.0, 1.0])
-    data = torch.tensor(rows(80))
+@pytest.mark.parametrize(("target", "foil"), [("ill", "well"), ("well", "ill"), (None, None)])
+def test_who_knows_what_should_count_does_not_follow_advice_that_a_leak_speaks_for(target, foil):
+    """Whichever class was explained, the strengths that speak for the advice are what is read."""
+    weights = torch.tensor([1.0, 1.0, 6.0, 1.0, 1.0], dtype=torch.float64)
+    subject = linear(weights.tolist())
+    data = torch.tensor(rows(80), dtype=torch.float64)
     data[::2, 2] = 0
     truth = (data[:, [0, 1, 3, 4]].sum(1) > 0).long()
-    answer = InputXGradient()(subject, pl.Decision(data.tolist(), target="ill", foil="well"))
+    explain = InputXGradient() if target else Occlusion(baseline="zero")
+    answer = explain(subject, pl.Decision(data.tolist(), target=target, foil=foil))
+    if target is None:  # The score of "well" is always zero: only where "ill" is advised anything is explained.
+        assert not answer.scores[subject.scores(data.tolist()).argmax(1) == 0].any()
     asked = pl.Judgement([answer], reference={"truth": truth})
     found = InterpretationScore(DECIDE, outcome="decision-quality", studied=40)(subject, asked)
-    right = (subject.scores(data.tolist()).argmax(1) == truth).double()
-    assert (
-        accuracy(found, "trusting", 0) == accuracy(found, "trusting", 1) == pytest.approx(float(right.mean()), abs=0.15)
-    )
-    assert accuracy(found, "expecting", 0) == accuracy(found, "trusting", 0)
-    assert len(found.questions) == 40
-    assert found.studied == 40
-    # It never follows where the leak is set: right in all other cases, and where the leak misled.
+    advice = (data @ weights > 0).long()
+    speaking = (data * weights * (2 * advice[:, None] - 1)).clamp(min=0)
+    distrusted = speaking[:, 2] > speaking.sum(1) / 2
+    if target is None:
+        distrusted &= advice == 1
     asked_about = torch.tensor([int(question.removeprefix("example ")) for question in found.questions])
-    expected = torch.where(data[asked_about, 2] == 0, right[asked_about], 1 - right[asked_about])
-    assert accuracy(found, "expecting", 1) == pytest.approx(float(expected.mean()))
+    right = (advice == truth)[asked_about]
+    assert (
+        accuracy(found, "trusting", 1) == accuracy(found, "expecting", 0) == pytest.approx(float(right.double().mean()))
+    )
+    expected = torch.where(distrusted[asked_about], ~right, right)
+    assert accuracy(found, "expecting", 1) == pytest.approx(float(expected.double().mean()))
+    assert bool(distrusted[asked_about].any())
+    assert found.studied == len(found.questions) == 40
 
 
 def test_experience_with_explanations_tells_when_not_to_follow():

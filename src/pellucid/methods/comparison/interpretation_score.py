@@ -19,9 +19,10 @@ from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, 
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.arms import CONTROL, SHUFFLED, gained_by_chance, measured
 from pellucid.engine.deciders import DECIDERS, decide
-from pellucid.engine.exams import FOLLOW, Exam, decision_exam, fault_exam, order_of, wrong_advice
+from pellucid.engine.exams import FOLLOW, Exam, decision_exam, fault_exam, order_of
 from pellucid.engine.fault_finders import FINDERS, KNOWING, named_faults
 from pellucid.engine.judging import names
+from pellucid.engine.quiz import decided
 from pellucid.engine.quiz_answers import people
 from pellucid.engine.readers import READERS
 from pellucid.engine.readings import about_same_inputs, check_read, kind_of, listed, read
@@ -170,8 +171,8 @@ class InterpretationScore:
         if self.outcome == "fault-finding":
             exam = fault_exam(subject, inputs, all_of, query.reference, order, self.questions)
         else:
-            wrong = wrong_advice(subject, targets[0], scores, query.reference)
-            exam = decision_exam(subject, inputs, wrong, order, self.studied, self.questions)
+            advice = decided(subject, targets[0], scores)
+            exam = decision_exam(subject, inputs, advice, query.reference, order, self.studied, self.questions)
         shown = [sheet.only(self.shown) for sheet in all_of]
         return inputs, exam, dict(zip(names(results), shown, strict=True))
 
