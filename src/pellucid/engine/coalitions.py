@@ -32,8 +32,9 @@ class Game:
     """One example's features as players: ``game(masks)`` is the explained quantity with only the features shown that
     each row of ``masks`` (``[n, features]``, bool) names: ``[n]``, float64. ``row`` is the example's place in its batch.
 
-    ``hidden`` ``[batch, …point]`` stands where a feature is not shown. No coalition is asked of the model twice:
-    ``asked`` counts those that were. Elements of no feature are always shown.
+    ``hidden`` ``[batch, …point]`` stands where a feature is not shown. Nothing is asked of the model twice: coalitions
+    that differ only in features which look the same hidden as shown are one, and ``asked`` counts those that were asked.
+    Elements of no feature are always shown.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Game:
         self.subject, self._inputs, self._target, self.row, self._what = subject, inputs, target, row, what
         self._point, self._hidden, self._segments = inputs.value[row], hidden[row], features.segments[row]
         self.features = features.counts()[row]
+        self._inert = sampling.inert(self._point, self._hidden, self._segments)
         self._known: dict[bytes, float] = {}
 
     @property
@@ -59,7 +61,7 @@ class Game:
     @property
     def unchanged(self) -> int:
         """How many features look the same hidden as shown, so that they cannot matter."""
-        return sampling.unchanged(self._point, self._hidden, self._segments)
+        return int(self._inert.sum())
 
     def ends(self) -> tuple[float, float]:
         """The quantity with nothing shown, and with everything shown."""
@@ -77,6 +79,10 @@ class Game:
     def points(self, masks: Tensor) -> Tensor:
         """What the model sees of each coalition."""
         return blended(self._point, self._hidden, self._segments, masks)
+
+    def distinct(self, masks: Tensor) -> Tensor:
+        """The same coalitions with all features that look the same hidden as shown: equal rows look equal."""
+        return masks | self._inert if bool(self._inert.any()) else masks
 
     def unknown(self, codes: Sequence[bytes]) -> dict[bytes, int]:
         """The coalitions that were never asked, and where each comes first."""
@@ -103,6 +109,7 @@ def play(turns: Sequence[tuple[Game, Tensor]]) -> list[Tensor]:
 
     The games may be about different examples, whose points have one shape, of one subject and one quantity.
     """
+    turns = [(game, game.distinct(masks)) for game, masks in turns]
     codes = [_codes(masks) for _, masks in turns]
     asked: dict[Game, tuple[list[bytes], list[Tensor]]] = {}
     for (game, masks), row in zip(turns, codes, strict=True):

@@ -69,8 +69,10 @@ def orders(case: Case, features: Features, *, ascending: bool = False) -> Tensor
 
 def relevances(case: Case, features: Features) -> Tensor:
     """The sum of scores over each feature, by map: ``[rows, features]``, float64."""
-    repeated = Features(features.kind, features.segments.expand(len(case.maps), *features.segments.shape[1:]))
-    return torch.stack(repeated.sums(case.maps))
+    index = features.segments.expand(case.inputs.value.shape).reshape(-1)
+    inside = index >= 0
+    sums = torch.zeros(len(case.maps), features.counts()[0], dtype=torch.float64)
+    return sums.index_add_(1, index[inside], case.maps.flatten(1)[:, inside])
 
 
 def stages(number: int, steps: int, most: float = 1.0) -> Tensor:
@@ -115,11 +117,13 @@ def walked(walks: Iterable[Walk]) -> Iterator[tuple[Tensor, Tensor]]:
     Short walks are asked of the model together, several examples at a time.
     """
     waiting: list[Walk] = []
+    held = 0
     for walk in walks:
-        if waiting and sum(other.size for other in waiting) + walk.size > _MASK_BYTES:
+        if waiting and held + walk.size > _MASK_BYTES:
             yield from _together(waiting)
-            waiting = []
+            waiting, held = [], 0
         waiting.append(walk)
+        held += walk.size
     yield from _together(waiting)
 
 

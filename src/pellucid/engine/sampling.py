@@ -133,12 +133,17 @@ def feature_means(point: Tensor, segments: Tensor) -> Tensor:
     return means[index].view(point.shape).to(point.dtype)
 
 
+def inert(point: Tensor, hidden: Tensor, segments: Tensor) -> Tensor:
+    """Which features of one example look the same hidden as shown: ``[features]``, bool."""
+    groups = segments.expand_as(point)
+    found = torch.ones(int(segments.max()) + 1, dtype=torch.bool)
+    found[groups[(groups >= 0) & (point != hidden)]] = False
+    return found
+
+
 def unchanged(point: Tensor, hidden: Tensor, segments: Tensor) -> int:
     """How many features of one example look the same hidden as shown."""
-    groups = segments.expand_as(point)
-    seen = torch.zeros(int(segments.max()) + 1, dtype=torch.bool)
-    seen[groups[(groups >= 0) & (point != hidden)]] = True
-    return int((~seen).sum())
+    return int(inert(point, hidden, segments).sum())
 
 
 class Quartiles:

@@ -6,7 +6,7 @@ from annotated_types import Ge
 
 from pellucid.core.method import method
 from pellucid.core.query import Judgement
-from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
+from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Subject
 from pellucid.engine.erasing import ErasedTogether, Walk, area_under, erasable, game_of, orders, stages, walked
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
@@ -19,8 +19,8 @@ from pellucid.results.evaluation import Evaluation
 class PixelFlipping:
     """The mean height of the explained quantity as features are flipped, most relevant first: low is good.
 
-    A flipped element takes its opposite between the bounds of the task, as a picture's negative does; without bounds the
-    task's default baseline (bach2015pixel). The share of flipped features runs from 0 to 1 in ``steps`` even steps; the
+    A flipped pixel takes its opposite between black and white, as in a negative; words, columns and elements take the task's
+    default baseline (bach2015pixel). The share of flipped features runs from 0 to 1 in ``steps`` even steps; the
     paper flips pixels one by one, which takes as many steps as there are pixels. ``curve`` holds the score along the way.
 
     ``compat="quantus"`` flips single elements, channels apart, to the smallest value of their picture, leaves the unchanged
@@ -49,7 +49,8 @@ class PixelFlipping:
 
     steps: Annotated[int, Ge(1), "stages in which features are flipped"] = 50
     cover: Annotated[
-        Union[Baseline, None], "what a flipped element becomes: a baseline; None: its opposite between the bounds"
+        Union[Baseline, None],
+        "the baseline that a flipped feature takes; None: its negative in pictures, else the task's default",
     ] = None
     features: ErasedTogether = None
     compat: Compat = None
@@ -84,14 +85,18 @@ class PixelFlipping:
         if self.compat:
             return darkest(case.inputs)
         bounds = case.subject.task.bounds(case.inputs)
-        if bounds is None:
+        if bounds is None or case.subject.task.modality is not Modality.IMAGE:
             return case.subject.task.baselines()[0]
         low, high = (bound.to(case.inputs.value) for bound in bounds)
         return low + high - case.inputs.value
 
     def _protocol(self) -> str:
-        told = "their opposite" if self.cover is None else f"the baseline '{self.cover}'"
-        told = "their picture's smallest value" if self.cover is None and self.compat else told
+        told = (
+            "their picture's smallest value"
+            if self.compat
+            else "their opposite (the default baseline if not a picture)"
+        )
+        told = told if self.cover is None else f"the baseline '{self.cover}'"
         value = (
             "the area under the explained score, as quantus adds it up" if self.compat else "the mean explained score"
         )
