@@ -63,7 +63,7 @@ def test_the_choice_depends_on_the_example_and_the_seed_only():
 
 
 def test_a_single_output_and_a_unit_have_no_other():
-    with pytest.raises(NotAnswerable, match="1 outputs"):
+    with pytest.raises(NotAnswerable, match="none of the 1 outputs"):
         judge(RandomLogit(), linear(rows(1, 4)), pl.Decision(rows(1, 4)), Gradient())
     unit = pl.Decision(rows(1), of=pl.Unit("0", 2))
     with pytest.raises(NotAnswerable, match="name a target"):

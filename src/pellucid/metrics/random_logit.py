@@ -83,7 +83,8 @@ def _other_outputs(asked: Judged) -> Target:
         free = [output for output in range(outputs) if output not in taken]
         if not free:
             raise NotAnswerable(
-                f"{asked.subject.name} has {outputs} outputs, so none is left to compare the target with"
+                f"none of the {outputs} outputs of {asked.subject.name} is left to compare the target with; ask "
+                "parameter-randomisation"
             )
         source = draws_of(asked.inputs, row, asked.seed, "random logit")
         index[row, -1] = free[int(torch.randint(len(free), (), generator=source))]
