@@ -1,6 +1,7 @@
 """Region perturbation: closed forms on additive models, paired noise, control rows, and what it refuses to judge."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -263,13 +264,15 @@ def test_one_example_speaks_for_itself_and_several_are_resampled():
     assert set(several.control) == {"random", "edge", "constant"}
 
 
-def test_one_draw_of_noise_for_one_example_is_refused():
+def test_one_draw_of_noise_for_one_example_has_no_interval_and_says_so():
     subject, _ = additive()
     inputs = pictures(2)
     metric = RegionPerturbation(region=3, steps=2, draws=1)
-    with pytest.raises(UsageError, match="draws=2"):
-        metric(subject, pl.Judgement([made(pl.Decision(inputs[:1]), inputs[:1])]))
-    assert metric(subject, pl.Judgement([made(pl.Decision(inputs), inputs)])).interval.isfinite().all()
+    one = metric(subject, pl.Judgement([made(pl.Decision(inputs[:1]), inputs[:1])]))
+    assert one.interval.unique().tolist() == one.value.tolist()
+    assert "no interval" in one.notes[0]
+    both = metric(subject, pl.Judgement([made(pl.Decision(inputs), inputs)]))
+    assert float(both.interval[0, 0]) < float(both.interval[0, 1])
 
 
 def test_the_edge_row_finds_the_border_of_a_square():
@@ -385,3 +388,46 @@ def test_an_answer_about_another_model_or_a_layer_is_refused():
     inner = Gradient()(network, pl.Decision(torch.ones(1, 3), at="1"))
     with pytest.raises(UsageError, match="lies at '1'"):
         RegionPerturbation()(network, pl.Judgement([inner]))
+
+
+def test_the_least_relevant_regions_can_go_first_and_the_gap_between_both_is_their_difference():
+    subject, weights = additive()
+    inputs = pictures(1)
+    asked = pl.Judgement([made(pl.Decision(inputs), inputs * weights)])
+    metrics = {
+        order: RegionPerturbation(region=3, steps=16, draws=2, replacement="zero", order=order)
+        for order in ("most", "least", "between")
+    }
+    found = {order: metric(subject, asked) for order, metric in metrics.items()}
+    losses = squares((inputs * weights)[0, 0], 3)
+    assert float(found["least"].value) == pytest.approx(area(losses, losses.argsort().tolist(), 16))
+    assert float(found["between"].value) == pytest.approx(float(found["most"].value) - float(found["least"].value))
+    assert float(found["between"].control["constant"][0]) == 0
+    assert [found[order].higher_is_better for order in found] == [True, False, True]
+    assert found["between"].evaluations["F"] <= metrics["between"].passes(1)
+
+
+def test_a_budget_for_both_directions_is_kept():
+    metric = RegionPerturbation(order="between").within(1000, 2)
+    assert metric.passes(2) <= 1000
+    assert metric.order == "between"
+    with pytest.raises(UsageError, match="30 passes"):
+        RegionPerturbation(order="between").within(29, 4)
+
+
+def test_as_quantus_counts_squares_tile_the_picture_and_falls_add_up():
+    subject, weights = additive(14)
+    inputs = pictures(1, 14)
+    found = RegionPerturbation(region=5, steps=6, compat="quantus")(
+        subject, pl.Judgement([made(pl.Decision(inputs), inputs * weights)])
+    )
+    border = [0, 5, 10, 14]  # one pixel is missing, at the end
+    parts = [
+        (slice(top, bottom), slice(left, right))
+        for top, bottom in itertools.pairwise(border)
+        for left, right in itertools.pairwise(border)
+    ]
+    losses = [float(((inputs - inputs.min()) * weights)[0, 0][part].sum()) for part in parts]
+    relevance = [float((inputs * weights)[0, 0][part].sum()) for part in parts]
+    falls = list(itertools.accumulate(losses[part] for part in sorted(range(9), key=lambda p: -relevance[p])))[:6]
+    assert float(found.value) == pytest.approx(sum(falls) - (falls[0] + falls[-1]) / 2)
