@@ -109,6 +109,21 @@ def test_every_form_of_a_reference_says_the_same():
         assert PointingGame()(subject, pl.Judgement([answer], form)).per_example[0].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize(("crop", "left", "right"), [(False, 36, 63), (True, 39, 57), (True, 3, 21)])
+def test_masks_of_raw_pictures_are_cut_and_scaled_as_the_pictures_are(crop, left, right):
+    """A bright square on black: the picture itself says where the network sees it."""
+    raw = np.zeros((60, 90, 3), np.uint8)
+    raw[18:36, left:right] = 255
+    task = pl.tasks.Image(SIDE, (0.0,) * 3, (1.0,) * 3, output="value", crop=crop, margin=0)
+    subject = pl.wrap(lambda point: point.flatten(1).sum(1, keepdim=True), task)
+    decision = pl.Decision([raw])
+    seen = subject.prepare([raw]).value[0, 0] > 0.5
+    answer = made(decision, torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64))
+    expected = PointingGame()(subject, pl.Judgement([answer], seen)).control["constant"][0]
+    found = PointingGame()(subject, pl.Judgement([answer], [raw[..., 0] == 255])).control["constant"][0]
+    assert 0 < float(found) == float(expected) < 1
+
+
 def test_masks_of_texts_have_the_length_of_their_own_text():
     subject = letters(torch.arange(6.0))
     decision = pl.Decision(["abcf", "fb"])

@@ -5,9 +5,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from pellucid.core.errors import BadInput, NotAnswerable
+from pellucid.core.subject import Origin
 from pellucid.engine.judged import Case, Judged
 from pellucid.engine.perturb import position_axes
 
@@ -20,10 +23,10 @@ Pooling = Annotated[
 def masks_of(asked: Judged) -> list[Tensor]:
     """For each example the positions where the reason lies, bool, in the shape of its positions, without padding.
 
-    The judgement's reference is a boolean tensor ``[batch, …positions]`` (for pictures ``[batch, height, width]`` of the
-    prepared picture), one in the shape of the point (a position counts where any of its elements does), one mask for all
-    examples, or a list with one mask per example, whose length may be its own. Raises ``NotAnswerable`` where there is
-    none, and ``BadInput`` where it does not fit or marks nothing.
+    The judgement's reference is a boolean tensor ``[batch, …positions]``, for pictures ``[batch, height, width]`` of the
+    network's input or of the raw picture; or one in the shape of the point, where a position counts if any of its elements
+    does; or one mask for all examples; or a list with one mask per example, whose length may be its own. Raises
+    ``NotAnswerable`` where there is none, and ``BadInput`` where it does not fit or marks nothing.
     """
     axes, point = position_axes(asked.subject, asked.inputs), asked.inputs.value
     whole = tuple(point.shape[axis] for axis in axes)
@@ -87,21 +90,30 @@ def _per_example(reference: Any, batch: int, positions: int) -> Sequence[Any]:
 
 
 def _fitted(asked: Judged, row: int, given: Any, axes: tuple[int, ...], whole: tuple[int, ...]) -> Tensor:
-    name = asked.inputs.origins[row].name if asked.inputs.origins else ""
-    which = f"the mask of example {row}{f' ({name})' if name else ''}"
+    origin = asked.inputs.origins[row] if asked.inputs.origins else Origin()
+    which = f"the mask of example {row}{f' ({origin.name})' if origin.name else ''}"
     mask = torch.as_tensor(given)
     if mask.dtype != torch.bool and not bool(((mask == 0) | (mask == 1)).all()):
         raise BadInput(f"{which} holds other values than 0 and 1; give booleans, such as segments == number")
     mask = mask.bool()
-    if mask.shape == asked.inputs.value.shape[1:] and mask.ndim > len(whole):
-        others = tuple(axis - 1 for axis in range(1, mask.ndim + 1) if axis not in axes)
-        mask = mask.any(others)
     real = None if asked.inputs.mask is None else asked.inputs.mask[row]
+    wanted = whole if real is None else (int(real.sum()),)
+    if mask.shape == asked.inputs.value.shape[1:] and mask.ndim > len(whole):
+        mask = mask.any(tuple(axis - 1 for axis in range(1, mask.ndim + 1) if axis not in axes))
     if real is not None and mask.shape == whole:
         mask = mask[real]
-    wanted = whole if real is None else (int(real.sum()),)
+    if mask.shape != wanted and isinstance(origin.raw, Image.Image) and mask.shape == origin.raw.size[::-1]:
+        mask = _as_prepared(mask, origin, wanted)
     if mask.shape != wanted:
         raise BadInput(f"{which} has shape {tuple(mask.shape)}, its positions {wanted}; give one value per position")
     if not bool(mask.any()):
         raise BadInput(f"{which} marks nothing, so that no map can be right; leave the example out")
     return mask
+
+
+def _as_prepared(mask: Tensor, origin: Origin, size: tuple[int, ...]) -> Tensor:
+    """The part of a mask ``[height, width]`` of the raw picture that the network sees, in the size of its input; a pixel
+    counts where half of what it shows does."""
+    left, top, right, bottom = origin.box or (0, 0, *origin.raw.size)
+    covered = interpolate(mask[None, None, top:bottom, left:right].double(), size, mode="area")
+    return covered[0, 0] >= 0.5

@@ -10,10 +10,20 @@ from annotated_types import Ge
 from torch import Generator, Tensor
 
 from pellucid.core.annotations import Requirement
+from pellucid.core.spec import Modality
+from pellucid.core.subject import Features
 from pellucid.engine.coalitions import Game
+from pellucid.engine.erasing import erasable
+from pellucid.engine.judged import Case
+from pellucid.engine.perturb import Grouping
 
+ErasedParts = Annotated[
+    Grouping,
+    "what is erased together: a grouping of the task; None: pixels or cells of a picture, words, columns, elements",
+]
 Subsets = Annotated[int, Ge(2), "random sets of features per size; every set once where there are no more"]
 
+_MOST_CELLS = 196
 # Deviations below this share of the largest number are rounding.
 _ROUNDING = 1e-12
 
@@ -23,6 +33,15 @@ class Proportions(Requirement):
 
     def unmet(self, value: Any) -> str | None:
         return None if value and all(0 < share < 1 for share in value) else "shares between 0 and 1, without the ends"
+
+
+def parts(case: Case, wanted: Grouping) -> Features:
+    """What can be erased, by default in parts of which a few can be seen to matter: the finest that a person can read,
+    but 14 × 14 cells of a picture that has more pixels."""
+    picture = case.subject.task.modality is Modality.IMAGE
+    if wanted is None and picture and case.inputs.value[0, 0].numel() > _MOST_CELLS:
+        return erasable(case, "grid", _MOST_CELLS)
+    return erasable(case, wanted)
 
 
 def subsets(features: int, size: int, number: int, source: Generator) -> Tensor:

@@ -3,13 +3,12 @@
 from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor
 
 from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.erasing import ErasedTogether, curves, erasable, game_of, orders
+from pellucid.engine.erasing import ErasedTogether, Walk, erasable, game_of, orders, walked
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline
 from pellucid.engine.subsets import Proportions, at_least
@@ -54,7 +53,7 @@ class Comprehensiveness:
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         asked = judged(subject, query)
-        lines = [self._curve(case) for case in asked.cases(self.random_maps)]
+        lines = [line for _, line in walked(self._walk(case) for case in asked.cases(self.random_maps))]
         return verdict(
             self.spec.id,
             asked,
@@ -66,8 +65,8 @@ class Comprehensiveness:
             ),
         )
 
-    def _curve(self, case: Case) -> Tensor:
-        """The score of the whole and without each share, ``[rows, 1 + shares]``."""
+    def _walk(self, case: Case) -> Walk:
+        """From the whole to what is left without each share."""
         features = erasable(case, self.features)
         gone = torch.tensor([0, *at_least(self.shares, features.counts()[0])])
-        return curves(game_of(case, features, self.cover), orders(case, features), gone)
+        return Walk(game_of(case, features, self.cover), orders(case, features), gone)

@@ -1,5 +1,6 @@
 """Effective complexity: how many features must stay before the score no longer needs the others?"""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -11,7 +12,7 @@ from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.erasing import ErasedTogether, curves, erasable, game_of, relevances, stages
+from pellucid.engine.erasing import ErasedTogether, Walk, erasable, game_of, relevances, stages, walked
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline
 from pellucid.results.evaluation import Evaluation
@@ -69,7 +70,7 @@ class EffectiveComplexity:
             counts = [self._above(relevances(case, erasable(case, self.features)).abs()) for case in cases]
             protocol = f"The value is the number of features above {_QUANTUS} of the largest absolute relevance."
         else:
-            counts = [self._needed(case) for case in cases]
+            counts = self._needed(cases)
             protocol = (
                 f"Features came back in at most {self.steps} steps, largest absolute relevance first, over the baseline "
                 f"'{self.cover}'; the value is the number from which on the squared error stays within {self.tolerance} of "
@@ -77,20 +78,27 @@ class EffectiveComplexity:
             )
         return verdict(self.spec.id, asked, counts, higher_is_better=False, protocol=protocol)
 
-    def _needed(self, case: Case) -> Tensor:
-        features = erasable(case, self.features)
-        (number,) = features.counts()
-        shown = stages(number, self.steps)
-        order = relevances(case, features).abs().argsort(dim=1, descending=True, stable=True)
-        errors = torch.zeros(len(order), len(shown), dtype=torch.float64)
-        for draw in range(self.draws):
-            game = game_of(case, features, self.cover, int(digest((case.seed, draw))[:12], 16))
-            line = curves(game, order, shown, restoring=True)
-            errors += (line - line[:, -1:]).square() / self.draws
-        # The last stage shows everything, so that its error is zero.
-        beyond = errors > self.tolerance * errors[:, :1]
-        last = (beyond * torch.arange(1, len(shown) + 1)).amax(1)
-        return shown[last].double()
+    def _needed(self, cases: Iterable[Case]) -> list[Tensor]:
+        shown: list[Tensor] = []
+        lines = [line for _, line in walked(self._walks(cases, shown))]
+        found = []
+        for place, back in enumerate(shown):
+            draws = torch.stack(lines[place * self.draws : (place + 1) * self.draws])
+            errors = (draws - draws[..., -1:]).square().mean(0)
+            # The last stage shows everything, so that its error is zero.
+            beyond = errors > self.tolerance * errors[:, :1]
+            found.append(back[(beyond * torch.arange(1, len(back) + 1)).amax(1)].double())
+        return found
+
+    def _walks(self, cases: Iterable[Case], shown: list[Tensor]) -> Iterator[Walk]:
+        """The features' way back, once per draw; ``shown`` takes down how many are back at each stage of each case."""
+        for case in cases:
+            features = erasable(case, self.features)
+            order = relevances(case, features).abs().argsort(dim=1, descending=True, stable=True)
+            shown.append(stages(features.counts()[0], self.steps))
+            for draw in range(self.draws):
+                game = game_of(case, features, self.cover, int(digest((case.seed, draw))[:12], 16))
+                yield Walk(game, order, shown[-1], restoring=True)
 
     def _above(self, sizes: Tensor) -> Tensor:
         return (sizes > _QUANTUS * sizes.amax(1, keepdim=True)).sum(1).double()

@@ -9,10 +9,10 @@ from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.erasing import ErasedTogether, erasable, game_of, relevances
+from pellucid.engine.erasing import game_of, relevances
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline
-from pellucid.engine.subsets import Subsets, correlations, falls, subsets
+from pellucid.engine.subsets import ErasedParts, Subsets, correlations, falls, parts, subsets
 from pellucid.results.evaluation import Evaluation
 
 
@@ -22,8 +22,9 @@ class FaithfulnessCorrelation:
     are erased together, over random sets (bhatt2020evaluating): 1 is best.
 
     The sets are the same for every map, and the model is asked about each once. Examples with no more features than
-    ``size`` lose all but one. 0 where the map or the model does not vary over the sets, as for a constant map or an
-    example with a single feature.
+    ``size`` lose all but one. A picture of more than 196 pixels is erased in 14 × 14 cells: random sets of its single
+    pixels all do much the same to a network, and no map is told from chance. 0 where the map or the model does not vary
+    over the sets, as for a constant map or an example with a single feature.
     """
 
     spec: ClassVar = Spec(
@@ -41,7 +42,7 @@ class FaithfulnessCorrelation:
         serves=("A11",),
         caveat=(
             "One size of set sees one scale: a map can be right about single features and wrong about many, or the other "
-            "way round. Large sets of pixels differ little from each other, so that chance decides."
+            "way round. Sets of many small features, like single pixels, differ little from each other: chance decides."
         ),
         alternatives=("sensitivity-n", "faithfulness-estimate"),
     )
@@ -49,7 +50,7 @@ class FaithfulnessCorrelation:
     size: Annotated[int | None, Ge(1), "features that are erased together; None: a fifth of them"] = None
     subsets: Subsets = 100
     cover: Annotated[Baseline, "the baseline that stands where a feature is erased"] = "zero"
-    features: ErasedTogether = None
+    features: ErasedParts = None
     seed: Annotated[int, "seed of the sets and of the random control"] = 0
     random_maps: RandomMaps = 20
 
@@ -67,7 +68,7 @@ class FaithfulnessCorrelation:
         )
 
     def _correlations(self, case: Case) -> Tensor:
-        features = erasable(case, self.features)
+        features = parts(case, self.features)
         (number,) = features.counts()
         size = max(1, min(round(number / 5) if self.size is None else self.size, number - 1))
         erased = subsets(number, size, self.subsets, case.draws(self.spec.id))

@@ -7,15 +7,13 @@ from torch import Tensor
 
 from pellucid.core.method import method
 from pellucid.core.query import Judgement
-from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
-from pellucid.core.subject import Features, Subject
-from pellucid.engine.erasing import erasable, game_of, relevances
+from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
+from pellucid.core.subject import Subject
+from pellucid.engine.erasing import game_of, relevances
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
-from pellucid.engine.perturb import Baseline, Grouping
-from pellucid.engine.subsets import correlations, falls
+from pellucid.engine.perturb import Baseline
+from pellucid.engine.subsets import ErasedParts, correlations, falls, parts
 from pellucid.results.evaluation import Evaluation
-
-_MOST_IN_PICTURES = 196
 
 
 @method
@@ -23,9 +21,9 @@ class FaithfulnessEstimate:
     """Pearson's correlation of the features' relevance with the fall of the explained quantity when each of them alone is
     erased (alvarezmelis2018towards): 1 is best.
 
-    A picture of more than 196 pixels is erased in that many cells of a grid, because each feature is one model call and
-    a single pixel of many moves hardly any score. The paper asks about a probability. 0 where the map or the model does
-    not vary over the features, as for a constant map or an example with a single feature.
+    A picture of more than 196 pixels is erased in 14 × 14 cells, because each feature is one model call and a single pixel
+    of many moves hardly any score. The paper asks about a probability. 0 where the map or the model does not vary over
+    the features, as for a constant map or an example with a single feature.
     """
 
     spec: ClassVar = Spec(
@@ -49,9 +47,7 @@ class FaithfulnessEstimate:
     )
 
     cover: Annotated[Baseline, "the baseline that stands where a feature is erased"] = "zero"
-    features: Annotated[
-        Grouping, "a grouping of the task; None: cells of a grid or pixels of a picture, words, columns or elements"
-    ] = None
+    features: ErasedParts = None
     random_maps: RandomMaps = 20
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
@@ -67,13 +63,7 @@ class FaithfulnessEstimate:
         )
 
     def _correlations(self, case: Case) -> Tensor:
-        features = self._features(case)
+        features = parts(case, self.features)
         (number,) = features.counts()
         lost = falls(game_of(case, features, self.cover), torch.eye(number, dtype=torch.bool))
         return correlations(relevances(case, features), lost)
-
-    def _features(self, case: Case) -> Features:
-        picture = case.subject.task.modality is Modality.IMAGE
-        if self.features is None and picture and case.inputs.value[0, 0].numel() > _MOST_IN_PICTURES:
-            return erasable(case, "grid", _MOST_IN_PICTURES)
-        return erasable(case, self.features)

@@ -3,13 +3,12 @@
 from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor
 
 from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.erasing import ErasedTogether, curves, erasable, game_of, orders
+from pellucid.engine.erasing import ErasedTogether, Walk, erasable, game_of, orders, walked
 from pellucid.engine.judged import Case, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline
 from pellucid.engine.subsets import Proportions, at_least
@@ -55,7 +54,7 @@ class Sufficiency:
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         asked = judged(subject, query)
-        lines = [self._curve(case) for case in asked.cases(self.random_maps)]
+        lines = [line for _, line in walked(self._walk(case) for case in asked.cases(self.random_maps))]
         return verdict(
             self.spec.id,
             asked,
@@ -68,9 +67,9 @@ class Sufficiency:
             ),
         )
 
-    def _curve(self, case: Case) -> Tensor:
-        """The score with only each share and of the whole, ``[rows, shares + 1]``."""
+    def _walk(self, case: Case) -> Walk:
+        """From each share alone to the whole."""
         features = erasable(case, self.features)
         (number,) = features.counts()
         shown = torch.tensor([*at_least(self.shares, number), number])
-        return curves(game_of(case, features, self.cover), orders(case, features), shown, restoring=True)
+        return Walk(game_of(case, features, self.cover), orders(case, features), shown, restoring=True)
