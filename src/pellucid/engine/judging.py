@@ -74,4 +74,6 @@ def labels(described: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 def _short(value: object) -> str:
     if isinstance(value, Mapping):
         return str(value.get("method", value.get("rule", "…")))
+    if value is None:
+        return "default"
     return str(tuple(value.shape)) if isinstance(value, Tensor) else str(value)

@@ -34,6 +34,8 @@ font-variant-numeric:tabular-nums;white-space:nowrap}.pellucid .card{min-width:0
 .pellucid .brief{background:#f4f6f8;border-left:5px solid #0072b2;padding:.7rem 1.1rem;border-radius:0 6px 6px 0}
 .pellucid .brief li{margin:.35rem 0}.pellucid .question{font-style:italic;margin:.1rem 0}
 .pellucid .caveat{background:#fff8e6;border-left:4px solid #e69f00;padding:.35rem .7rem;font-size:.88rem;margin:.5rem 0}
+.pellucid .evidence{border:1px solid #cfd8dc;background:#f7fafb;padding:.35rem .7rem;font-size:.88rem;margin:.5rem 0;border-radius:4px}
+.pellucid .evidence ul{list-style:none;margin:.2rem 0;padding:0}
 .pellucid .facts{font-size:.88rem;margin:.4rem 0;padding-left:1.1rem}.pellucid .token{padding:.05rem .12rem;border-radius:3px}
 .pellucid .running{font-size:1.15rem;line-height:2}.pellucid .row{display:flex;gap:1.4rem;flex-wrap:wrap;align-items:flex-start}
 .pellucid svg{max-width:100%;height:auto}.pellucid code,.pellucid pre{font:0.85rem/1.45 ui-monospace,Menlo,Consolas,monospace}

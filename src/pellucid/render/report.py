@@ -1,6 +1,7 @@
 """The page of a report: one self-contained document that a newcomer can read from top to bottom, and print."""
 
 import io
+import itertools
 import math
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from PIL import Image
 from pellucid.core.catalogue import entry
 from pellucid.core.result import page
 from pellucid.core.subject import Origin
+from pellucid.engine import judging
 from pellucid.render.charts import bar, legend
 from pellucid.render.fragments import (
     STYLE,
@@ -23,9 +25,15 @@ from pellucid.render.fragments import (
     trust_facts,
 )
 from pellucid.results.attribution import Attribution
-from pellucid.results.report import Report
+from pellucid.results.report import Finding, Report
 
 _RADIUS, _DOT = 88, 10
+_MARKS = {
+    "passed": ("✓", "#007050"),
+    "failed": ("✗", "#b2182b"),
+    "unclear": ("?", "#8a5a00"),
+    "not checked": ("–", "#444444"),
+}
 _SCOPES = {
     "transparency": (150, 105),
     "translatability": (290, 105),
@@ -39,7 +47,7 @@ def _(report: Report) -> str:
     origin = _origin(report)
     parts = [
         _header(report, origin),
-        _panel(report.panel, origin, "What the network looked at", _panel_words(report)),
+        _panel(report.panel, origin, "What the network looked at", _panel_words(report), _badges(report)),
         _contrast(report, origin),
         _evaluation(report),
         _map(report),
@@ -86,16 +94,35 @@ def _panel_words(report: Report) -> str:
     )
 
 
-def _panel(panel: tuple[Attribution, ...], origin: Origin | None, heading: str, words: str) -> str:
-    cards = "".join(_card(result, origin) for result in panel)
+def _panel(
+    panel: tuple[Attribution, ...], origin: Origin | None, heading: str, words: str, badges: Sequence[str] = ()
+) -> str:
+    pairs = itertools.zip_longest(panel, badges, fillvalue="")
+    cards = "".join(_card(result, origin, badge) for result, badge in pairs)
     return f"<h2>{escape(heading)}</h2><p>{words}</p>{legend()}<div class='cards'>{cards}</div>"
 
 
-def _card(result: Attribution, origin: Origin | None) -> str:
+def _badges(report: Report) -> list[str]:
+    """The evidence of every explanation of the panel, a mark and a sentence each."""
+    if report.evaluation is None and not report.checks:
+        return []
+    return [_badge(report.evidence(name)) for name in judging.names(report.panel)]
+
+
+def _badge(findings: Sequence[Finding]) -> str:
+    lines = "".join(
+        f"<li><span style='color:{_MARKS[finding.result][1]}' aria-hidden='true'>{_MARKS[finding.result][0]}</span> "
+        f"<strong>{escape(finding.what)}: {escape(finding.result)}.</strong> {escape(finding.means)}.</li>"
+        for finding in findings
+    )
+    return f"<div class='evidence'><strong>Evidence</strong><ul>{lines}</ul></div>"
+
+
+def _card(result: Attribution, origin: Origin | None, badge: str) -> str:
     spec = entry(result.provenance.method) if result.provenance else {"question": "", "caveat": ""}
     return (
         f"<section class='card'><h3>{escape(heading_of(result))}</h3><p class='question'>{escape(spec['question'])}</p>"
-        f"{figure(result, 0, origin)}{table_beside(result, 0, origin)}{trust_facts(result, 0)}"
+        f"{figure(result, 0, origin)}{badge}{table_beside(result, 0, origin)}{trust_facts(result, 0)}"
         f"<p class='caveat'><strong>How it can mislead.</strong> {escape(spec['caveat'])}</p></section>"
     )
 

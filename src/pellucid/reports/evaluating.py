@@ -184,8 +184,8 @@ class _Work:
             found: Evaluation = self._metrics[metric](self._subject, asked)
         except NotAnswerable as error:
             if len(answers) > 1:
-                alone = [self._judged(metric, {name: answer}, mask) for name, answer in answers.items()]
-                return {key: tensor for one in alone for key, tensor in one.items() if _is_number(tensor)} | alone[0]
+                alone = (self._judged(metric, {name: answer}, mask) for name, answer in answers.items())
+                return {key: entry for one in alone for key, entry in one.items()}
             return {self._value(metric, name): _nothing(str(error)) for name in answers}
         values = {
             self._value(metric, name): value for name, value in zip(answers, found.per_example[:, 0], strict=True)

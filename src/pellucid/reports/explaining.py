@@ -16,6 +16,7 @@ from pellucid.core.subject import Inputs, Subject, single
 from pellucid.engine.targets import Target, probabilities, resolve
 from pellucid.metrics.region_perturbation import RegionPerturbation
 from pellucid.reports.agreement import statements
+from pellucid.reports.evidence import checks
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.report import Report
@@ -54,8 +55,12 @@ def explain(
         raise NotAnswerable(f"no method of the panel can be asked of {subject.name}: {reasons}")
     opponent = _foil(subject, prepared, decision, foil, scores, resolved)
     contrast = _contrast(subject, wanted, panel, opponent)
-    evaluation = _evaluation(subject, [result for _, result in panel], budget or BUDGET, seed, refused)
-    return _report(subject, prepared, resolved, scores, panel, contrast, evaluation, refused, opponent)
+    answers = [result for _, result in panel]
+    evaluation = _evaluation(subject, answers, budget or BUDGET, seed, refused)
+    made, reasons, unchecked = checks(subject, answers, seed)
+    report = _report(subject, prepared, resolved, scores, panel, contrast, evaluation, refused | reasons, opponent)
+    report = dataclasses.replace(report, checks=made, unchecked=unchecked)
+    return dataclasses.replace(report, statements=tuple(statements(report)))
 
 
 def default_panel(subject: Subject) -> list[dict[str, Any]]:
@@ -176,7 +181,7 @@ def _report(
     name = labels[output] if labels else f"output {output}"
     predicted = subject.task.output == "value" or output == int(scores.argmax())
     verb = f"Why {name}?" if predicted else f"What speaks for {name}?"
-    report = Report(
+    return Report(
         subject=subject.name,
         modality=subject.task.modality.value,
         title=verb,
@@ -194,4 +199,3 @@ def _report(
         notes=inputs.origins[0].notes if inputs.origins else (),
         provenance=answers[0].provenance,
     )
-    return dataclasses.replace(report, statements=tuple(statements(report)))

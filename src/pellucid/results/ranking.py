@@ -102,7 +102,7 @@ class Ranking(Result):
         """What may be said, over all metrics and metric by metric."""
         said = [self.verdict(), *(self.about(metric) for metric in range(len(self.metrics)))]
         if bool(self.different.isnan().all()):
-            said.append("With so few inputs no paired test can tell rows apart at 5 %; six are the fewest, a hundred are better.")
+            said.append("With so few inputs no paired test can tell rows apart at 5 %; six are the fewest.")
         return said
 
     def summary(self) -> str:
