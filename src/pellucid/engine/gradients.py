@@ -78,7 +78,8 @@ def differentiated(
     """The gradient of values ``[batch]`` at the point, and at ``more`` tensors that lie between the two."""
     if not values.requires_grad:
         raise NotAnswerable(f"the score of {subject.name} does not depend differentiably on {at!r}")
-    gradient, *others = torch.autograd.grad(values.sum(), (point, *more), allow_unused=True)
+    ones = torch.ones_like(values)  # Not a sum, which would have no graph where its caller wants none.
+    gradient, *others = torch.autograd.grad(values, (point, *more), ones, allow_unused=True)
     meter.count(backward=len(values))
     if gradient is None:
         raise NotAnswerable(f"the score of {subject.name} does not depend on {at!r}")

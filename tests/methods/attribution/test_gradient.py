@@ -207,6 +207,13 @@ def test_parameters_and_modes_are_left_alone():
     assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
 
 
+def test_a_caller_that_wants_no_graphs_gets_the_same_gradient():
+    subject, rows = pl.wrap(nn.Linear(3, 2), name="linear"), torch.ones(2, 3)
+    expected = Gradient()(subject, pl.Decision(rows)).scores
+    with torch.no_grad():
+        assert torch.equal(Gradient()(subject, pl.Decision(rows)).scores, expected)
+
+
 def test_a_score_that_does_not_depend_on_the_input_is_refused():
     class Constant(nn.Module):
         def __init__(self):
