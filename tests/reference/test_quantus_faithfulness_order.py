@@ -263,7 +263,7 @@ def test_irof_of_quantus_depends_on_the_other_pictures():
     both = torch.stack([halves, quarters])[:, None]
     fields = {"segmentation_method": "felzenszwalb", **QUIET}
     alone = [theirs(quantus.IROF(**fields), subject, point[None], [1], point[None])[0] for point in both]
-    together = theirs(quantus.IROF(**fields), subject, both, [1, 1], both)[0]
+    together = np.mean(theirs(quantus.IROF(**fields), subject, both, [1, 1], both))
     assert np.mean(alone) == pytest.approx(entry.defined)
     assert together == pytest.approx(entry.quantus)
     ours = Irof(compat="quantus")(subject, judgement(both, both, target=1, of="probability"))
