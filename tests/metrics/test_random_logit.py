@@ -53,6 +53,12 @@ def test_the_other_output_is_neither_the_target_nor_the_foil():
     assert found.per_example[0].tolist() == [0] * 8
 
 
+def test_of_two_outputs_target_and_foil_change_places():
+    decision = pl.Decision(rows(3, 30), target=0, foil=1)
+    found = judge(RandomLogit(), linear(rows(2, 30)), decision, InputXGradient())
+    assert found.per_example[0].tolist() == pytest.approx([-1, -1, -1])
+
+
 def test_the_choice_depends_on_the_example_and_the_seed_only():
     subject, points = network(outputs=9), rows(6)
     together = judge(RandomLogit(), subject, pl.Decision(points, target=0), Gradient(), InputXGradient())
@@ -63,7 +69,7 @@ def test_the_choice_depends_on_the_example_and_the_seed_only():
 
 
 def test_a_single_output_and_a_unit_have_no_other():
-    with pytest.raises(NotAnswerable, match="none of the 1 outputs"):
+    with pytest.raises(NotAnswerable, match="no other of its 1 outputs"):
         judge(RandomLogit(), linear(rows(1, 4)), pl.Decision(rows(1, 4)), Gradient())
     unit = pl.Decision(rows(1), of=pl.Unit("0", 2))
     with pytest.raises(NotAnswerable, match="name a target"):

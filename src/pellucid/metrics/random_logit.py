@@ -23,7 +23,7 @@ class RandomLogit:
     """How much the map of the target resembles that of another output, drawn at random: low is good (sixt2020explanations).
 
     The other output is neither the target nor the foil, and the same for every row; it depends on the example and the
-    seed. A map that only copies the edges of the picture is the same for all outputs and has similarity 1, like the
+    seed. Where there are no others, target and foil change places. A map that only copies the edges of the picture is the same for all outputs and has similarity 1, like the
     control row; the random row is drawn anew for every output. Of two outputs that answer only relative to each other
     the signed maps are opposite: −1.
     """
@@ -77,13 +77,15 @@ def _other_outputs(asked: Judged) -> Target:
     if target.index is None:
         raise NotAnswerable("the decision is about a unit, which has no other output; name a target instead")
     outputs = asked.subject.scores(asked.inputs.rows(slice(0, 1))).shape[-1]
+    if outputs == 2 and target.foil is not None:
+        return dataclasses.replace(target, index=target.foil, foil=target.index)
     index = target.index.clone()
     for row in range(len(index)):
         taken = {int(index[row, -1])} | (set() if target.foil is None else {int(target.foil[row, -1])})
         free = [output for output in range(outputs) if output not in taken]
         if not free:
             raise NotAnswerable(
-                f"none of the {outputs} outputs of {asked.subject.name} is left to compare the target with; ask "
+                f"{asked.subject.name} has no other of its {outputs} outputs to compare the target with; ask "
                 "parameter-randomisation"
             )
         source = draws_of(asked.inputs, row, asked.seed, "random logit")
