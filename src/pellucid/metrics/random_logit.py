@@ -23,9 +23,9 @@ class RandomLogit:
     """How much the map of the target resembles that of another output, drawn at random: low is good (sixt2020explanations).
 
     The other output is neither the target nor the foil, and the same for every row; it depends on the example and the
-    seed. Where there are no others, target and foil change places. A map that only copies the edges of the picture is the same for all outputs and has similarity 1, like the
-    control row; the random row is drawn anew for every output. Of two outputs that answer only relative to each other
-    the signed maps are opposite: −1.
+    seed. Where there are no others, target and foil change places. A map that only copies the edges of the picture is the
+    same for all outputs and has similarity 1, like the control row; the random row is drawn anew for every output. Of two
+    outputs that answer only relative to each other the signed maps are opposite: −1.
     """
 
     spec: ClassVar = Spec(
