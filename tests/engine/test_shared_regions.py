@@ -46,7 +46,9 @@ def test_scores_that_count_once_for_all_channels_meet_those_that_count_in_each()
     every = features(torch.arange(9).view(1, 1, 3, 3).expand(1, 2, 3, 3), "pixel")
     once = features(torch.stack([torch.arange(9).view(3, 3), torch.full((3, 3), -1)])[None], "pixel")
     scores = torch.ones(1, 2, 3, 3)
-    one, other = (own.sums(scores)[0].tolist() for own in shared_regions([every, once], (2, 3, 3), True))
+    found = shared_regions([every, once], (2, 3, 3), True)
+    assert found[0].kind == "pixel"
+    one, other = (own.sums(scores)[0].tolist() for own in found)
     assert one == [2.0] * 9
     assert other == [1.0] * 9
 
@@ -72,7 +74,7 @@ def test_a_picture_of_many_pixels_is_cut_into_squares_of_the_wanted_number():
 
 
 @given(st.lists(st.integers(0, 4), min_size=8, max_size=8), st.lists(st.integers(0, 4), min_size=8, max_size=8))
-def test_no_region_cuts_a_feature_and_sums_are_kept(one, other):
+def test_regions_are_the_smallest_that_cut_no_feature_and_sums_are_kept(one, other):
     def compact(parts):
         return torch.tensor([parts]).unique(return_inverse=True)[1]
 
@@ -84,3 +86,16 @@ def test_no_region_cuts_a_feature_and_sums_are_kept(one, other):
             assert len(regions.segments[own.segments == part].unique()) == 1
         assert float(regions.sums(scores)[0].sum()) == float(scores.sum())
     assert torch.equal(found[0].segments, found[1].segments)
+    assert found[0].segments[0].tolist() == merged(compact(one)[0].tolist(), compact(other)[0].tolist())
+
+
+def merged(one, other):
+    """Elements that share a feature, or a chain of them, have the same number; numbers begin at the first's features."""
+    label = list(range(len(one)))
+    for _ in label:
+        for first in range(len(label)):
+            for second in range(len(label)):
+                if one[first] == one[second] or other[first] == other[second]:
+                    label[first] = label[second] = min(label[first], label[second])
+    order = list(dict.fromkeys(label[one.index(feature)] for feature in sorted(set(one))))
+    return [order.index(own) for own in label]

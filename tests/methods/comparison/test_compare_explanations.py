@@ -54,7 +54,7 @@ def test_explanations_of_one_kind_are_compared_without_a_context_and_of_two_kind
 
 
 def test_in_a_context_outcomes_of_two_kinds_are_compared_and_nothing_of_what_they_hold(subject, explained, changed):
-    asked = pl.Judgement([explained[0], changed], reference={"faulty": ["x2"]})
+    asked = pl.Judgement([explained[0], changed], reference={"faulty": ["x1"]})
     found = CompareExplanations(context=CONTEXT)(subject, asked)
     assert found.context == CONTEXT
     assert found.kinds == ("Attribution", "Counterfactuals (wachter)")
@@ -183,19 +183,21 @@ def test_shares_lie_between_nothing_and_everything(top):
 
 
 def test_scores_of_one_context_are_put_side_by_side(subject, explained):
-    asked = [pl.Judgement([answer], reference={"faulty": ["x2"]}) for answer in explained]
+    asked = [pl.Judgement([answer], reference={"faulty": ["x1"]}) for answer in explained]
     scores = [InterpretationScore(CONTEXT, outcome="fault-finding")(subject, one) for one in asked]
     found = CompareExplanations()(subject, pl.Judgement(scores))
     assert found.names == ("input-x-gradient", "gradient")
     assert found.context == CONTEXT
     together = InterpretationScore(CONTEXT, outcome="fault-finding")(
-        subject, pl.Judgement(explained, reference={"faulty": ["x2"]})
+        subject, pl.Judgement(explained, reference={"faulty": ["x1"]})
     )
     assert float(found.value[0, 0]) == pytest.approx(float(together.accuracy[0, 1] - together.accuracy[0, 2]))
+    assert float(found.per_example[0, 0].mean()) == pytest.approx(float(found.value[0, 0]))
+    assert found.value[0, 0] != 0
 
 
 def test_scores_of_different_contexts_have_no_ranking_and_no_mean(subject, explained):
-    asked = pl.Judgement([explained[0]], reference={"faulty": ["x2"], "truth": [0] * 20})
+    asked = pl.Judgement([explained[0]], reference={"faulty": ["x1"], "truth": [0] * 20})
     other = dataclasses.replace(CONTEXT, asker="auditor")
     first = InterpretationScore(CONTEXT, outcome="fault-finding")(subject, asked)
     for settings, said in (
