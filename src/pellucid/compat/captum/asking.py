@@ -49,7 +49,7 @@ class Asked:
 
     def baseline(self, baselines: Any) -> Tensor:
         """Captum's baselines (None, a number, a tensor, or one of these per input) as a point."""
-        return self.layout.packed(per_input(baselines, self.layout, "baselines", 0)).to(self.inputs.value)
+        return self.layout.packed(per_input(baselines, self.layout, "baselines", 0), self.inputs.value.dtype)
 
     def out(self, scores: Tensor) -> Any:
         """Scores of the point as captum returns them."""
@@ -57,7 +57,7 @@ class Asked:
 
     def out_of_layer(self, scores: Tensor) -> Any:
         """Scores of the layer as captum returns them."""
-        return self.packed.at_layer.split(scores.to(self.device))
+        return self.packed.now.at_layer.split(scores.to(self.device))
 
     @property
     def device(self) -> torch.device:
@@ -82,7 +82,7 @@ class Attribution:
                 f"{type(self).__name__} explains a module or a function, not a {type(forward_func).__name__}"
             )
         self.forward_func = forward_func
-        self._subjects: dict[Any, tuple[Packed, Subject]] = {}
+        self._last: tuple[Packed, Subject] | None = None
 
     def get_name(self) -> str:
         """The name of the class, with spaces between its words."""
@@ -126,9 +126,8 @@ class Attribution:
     ) -> Asked:
         beside = arguments_of(additional_forward_args)
         layout, rows = Layout.of(inputs, beside, place, together)
-        packed, subject = self._subject_of(layer, before, neuron)
-        packed.layout = layout
-        point = layout.packed(as_tuple(inputs, "inputs"), floating)
+        packed, subject = self._subject_of(layout, layer, before, neuron)
+        point = layout.packed(as_tuple(inputs, "inputs"), layout.precision(floating))
         if not any(t.is_floating_point() for m in packed.children() for t in (*m.parameters(), *m.buffers())):
             kind = point.dtype if point.is_floating_point() else torch.get_default_dtype()
             device = as_tuple(inputs, "inputs")[0].device
@@ -137,15 +136,17 @@ class Attribution:
         resolved = _resolved(subject, given, target) if explained else _NOTHING
         return Asked(subject, packed, given, resolved, layout)
 
-    def _subject_of(self, layer: nn.Module | None, before: bool, neuron: Any) -> tuple[Packed, Subject]:
-        """One subject per place that is asked about: what was measured of a model is not measured again."""
-        key = (before, neuron is None)
-        known = self._subjects.get(key)
-        if known is None or known[0].layer is not layer or known[0].neuron is not neuron:
-            packed = Packed(self.forward_func, layer, before, neuron)
-            known = (packed, wrap(packed, TensorTask(output="value"), name=_name(self.forward_func)))
-            self._subjects[key] = known
-        return known
+    def _subject_of(self, layout: Layout, layer: nn.Module | None, before: bool, neuron: Any) -> tuple[Packed, Subject]:
+        """The subject of the last call where this one goes the same way through the model, which is then known already."""
+        if self._last is not None:
+            packed = self._last[0]
+            there = packed.layer is layer and packed.before == before and packed.neuron is neuron
+            if there and packed.now.layout.calls_alike(layout):
+                packed.now.layout = layout
+                return self._last
+        packed = Packed(self.forward_func, layout, layer, before, neuron)
+        self._last = packed, wrap(packed, TensorTask(output="value"), name=_name(self.forward_func))
+        return self._last
 
 
 class LayerAttribution(Attribution):

@@ -1,6 +1,6 @@
 """Groups of features across all inputs of a call, and one score for each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from pellucid.compat.captum.asking import Asked, Attribution, per_input
-from pellucid.compat.captum.packing import OneAnswer
+from pellucid.compat.captum.packing import OneAnswer, as_tuple
 from pellucid.core.errors import UsageError
 from pellucid.core.query import Decision
 
-# What answers about features, given as a tensor of group numbers, that a baseline hides.
-MakeMethod = Callable[[Tensor, Tensor], Any]
+# What answers about so many features, given as a tensor of group numbers, that a baseline hides.
+MakeMethod = Callable[[Tensor, Tensor, int], Any]
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,6 @@ class Groups:
     asked: Asked
     features: Tensor
     hidden: Tensor
-
-    @property
-    def most(self) -> int:
-        """The largest number of groups of an example."""
-        return max(len(example.unique()) for example in self.features)
 
 
 def asked_about_groups(
@@ -41,7 +36,9 @@ def asked_about_groups(
         raise UsageError(
             "one number for the whole batch has features of the whole batch; give masks whose first axis is 1"
         )
-    features = layout.packed(_numbered(masks, asked)).long()
+    features = layout.packed(_numbered(masks, asked), torch.long)
+    if bool((features < 0).any()):
+        raise UsageError("feature_mask numbers groups from 0; give what must not vary as an additional argument")
     return Groups(asked, features, asked.baseline(baselines))
 
 
@@ -49,8 +46,12 @@ def asked_alone_or_together(
     attribution: Attribution, inputs: Any, target: Any, arguments: Any, place: int = 0
 ) -> Asked:
     """The call with a row per example, or where the model answers one number for all of them with one row."""
+    alike = len({len(tensor) for tensor in as_tuple(inputs, "inputs")}) == 1
     try:
-        return attribution.asked(inputs, target, arguments, floating=True, place=place)
+        asked = attribution.asked(inputs, target, arguments, floating=True, place=place, together=not alike)
+        if alike and asked.layout.batch == 1:
+            asked.subject.run(asked.inputs.rows(torch.tensor([0, 0])))  # one number for one example may be one for all
+        return asked
     except OneAnswer:
         return attribution.asked(inputs, target, arguments, floating=True, place=place, together=True)
 
@@ -71,16 +72,20 @@ def by_group(groups: Groups, make: MakeMethod) -> Tensor:
     return scores.to(groups.asked.device)
 
 
-def _scored(groups: Groups, make: MakeMethod) -> Any:
-    """Examples, their group numbers in ascending order, and the score of each; without those that nothing changes."""
+def _scored(groups: Groups, make: MakeMethod) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Examples, their group numbers in ascending order, and the score of each; without those that nothing changes.
+
+    Those with equally many groups are asked about together, because that number decides how.
+    """
     asked = groups.asked
-    changing = (asked.inputs.value != groups.hidden).flatten(1).any(1).nonzero().flatten()
-    if not len(changing):
-        return
-    method = make(groups.features[changing], groups.hidden[changing])
-    question = Decision(asked.inputs.rows(changing), target=asked.target.rows(changing))
-    for row, values in zip(changing.tolist(), method(asked.subject, question).by_feature(), strict=True):
-        yield row, groups.features[row].unique(), values
+    changing = (asked.inputs.value != groups.hidden).flatten(1).any(1).nonzero().flatten().tolist()
+    numbers = {row: groups.features[row].unique() for row in changing}
+    for count in sorted({len(numbers[row]) for row in changing}):
+        rows = torch.tensor([row for row in changing if len(numbers[row]) == count])
+        method = make(groups.features[rows], groups.hidden[rows], count)
+        question = Decision(asked.inputs.rows(rows), target=asked.target.rows(rows))
+        for row, values in zip(rows.tolist(), method(asked.subject, question).by_feature(), strict=True):
+            yield row, numbers[row], values
 
 
 def _numbered(masks: tuple[Any, ...], asked: Asked) -> list[Tensor]:

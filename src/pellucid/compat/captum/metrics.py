@@ -44,7 +44,7 @@ def infidelity(
         changes, perturbed = _perturbed(perturb_func, inputs, baselines, asked.layout)
         products = [s.detach().cpu().double() * c.cpu().double() for s, c in zip(scores, changes, strict=True)]
         told.append(torch.stack([product.reshape(len(product), -1).sum(1) for product in products]).sum(0))
-        falls.append(plain - asked.answers(asked.layout.packed(perturbed, floating=True).to(asked.inputs.value)))
+        falls.append(plain - asked.answers(asked.layout.packed(perturbed, asked.inputs.value.dtype)))
     found = _mean_square(torch.stack(told), torch.stack(falls), normalize)
     return found.to(scores[0])
 
@@ -89,7 +89,7 @@ def sensitivity_max(
 
 
 def _mean_square(told: Tensor, falls: Tensor, normalize: bool) -> Tensor:
-    """The mean of ``(told − falls)²`` over samples, ``[batch]``; ``told`` first scaled as serves it best if that is wanted."""
+    """The mean of ``(told − falls)²`` over samples, ``[batch]``, of ``told`` as they are or scaled as serves them best."""
     if normalize:
         squares = told.square().sum(0)
         told = told * torch.where(squares > 0, (told * falls).sum(0) / squares, 1.0)

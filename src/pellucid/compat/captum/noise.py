@@ -123,7 +123,7 @@ class GradientShap(Attribution):
         total, missed = torch.zeros_like(point, dtype=torch.float64), []
         for copies, numbers, places in draws:
             share = places.view(-1, *[1] * (point.ndim - 1))
-            end, start = asked.layout.packed(copies).to(point), asked.baseline(_chosen(usual, numbers))
+            end, start = asked.layout.packed(copies, point.dtype), asked.baseline(_chosen(usual, numbers))
             contribution = self._contribution(asked, start, end, share)
             total += contribution
             rise = asked.answers(end) - asked.answers(start) if return_convergence_delta else 0.0

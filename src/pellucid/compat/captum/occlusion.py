@@ -57,8 +57,7 @@ def _each(given: Any, tensors: tuple[Tensor, ...], what: str, scalars: bool = Fa
 
 def _windows(asked: Asked, window: Any, step: Any) -> Windows:
     """Windows over the axes of one example, of which those are left out that a window covers whole."""
-    point, first = asked.inputs.value, 2 if asked.layout.together else 1
-    sizes = tuple(point.shape[first:]) if len(asked.layout.shapes[0]) > 1 else tuple(point.shape[1:])
+    sizes, first = asked.layout.shapes[0][1:], 2 if asked.layout.together else 1
     sides = _extent(window, sizes, "sliding_window_shapes")
     steps = (1,) * len(sizes) if step is None else _extent(step, sizes, "strides")
     if any(stride > side for stride, side, size in zip(steps, sides, sizes, strict=True) if side < size):

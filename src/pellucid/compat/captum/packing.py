@@ -4,6 +4,7 @@ Captum explains ``forward_func(*inputs, *additional_forward_args)``; a subject h
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -71,17 +72,17 @@ class Layout:
         """The shape of one input in one row of the point."""
         return self.shapes[number] if self.together else self.shapes[number][1:]
 
-    def packed(self, values: Sequence[Any], floating: bool = False) -> Tensor:
-        """Values, each broadcast to its input, as a point; as ``floating`` numbers where whole ones are to be varied."""
-        dtype = self.dtypes[0]
-        for other in self.dtypes[1:]:
-            dtype = torch.promote_types(dtype, other)
-        if floating and not dtype.is_floating_point:
-            dtype = torch.get_default_dtype()
+    def precision(self, floating: bool) -> torch.dtype:
+        """The type of numbers that holds all inputs, one with fractions where they are to be varied."""
+        dtype = functools.reduce(torch.promote_types, self.dtypes)
+        return torch.get_default_dtype() if floating and not dtype.is_floating_point else dtype
+
+    def packed(self, values: Sequence[Any], dtype: torch.dtype) -> Tensor:
+        """Values, each broadcast to its input, as a point of this type."""
         parts = []
         for number, (value, shape) in enumerate(zip(values, self.shapes, strict=True)):
             tensor = value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(value)
-            if floating and not tensor.is_floating_point() and tensor.numel() and int(tensor.abs().max()) > _EXACT:
+            if _whole(tensor) and dtype.is_floating_point and int(tensor.long().abs().max()) > _EXACT:
                 raise NotAnswerable(f"whole numbers above {_EXACT} cannot be varied exactly; number them anew from 0")
             try:
                 tensor = tensor.to(dtype).expand(shape)
@@ -108,11 +109,16 @@ class Layout:
         """Scores of the point in the shapes of the inputs; of inputs together those of their first example, for all."""
         parts = self.split(scores)
         if self.together:
-            parts = tuple(part[0, :1] for part in parts)
+            firsts = [part[0, :1] for part in parts]
+            parts = tuple(part if len(part) else part.new_zeros(1, *part.shape[1:]) for part in firsts)
         return parts[0] if self.single else parts
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Layout":
-        return self  # a prepared copy of the model is called with the same arguments
+    def calls_alike(self, other: "Layout") -> bool:
+        """Whether a model goes the same way for both: no more than the batch and what lies in tensors differs."""
+        own, others = ([shape[1:] for shape in layout.shapes] for layout in (self, other))
+        if (own, self.dtypes, self.place, self.together) != (others, other.dtypes, other.place, other.together):
+            return False
+        return len(self.beside) == len(other.beside) and all(map(_same, self.beside, other.beside))
 
 
 @dataclass
@@ -130,7 +136,15 @@ class Place:
         parts = value.split([math.prod(shape[1:]) for shape in self.shapes], dim=1)
         return tuple(part.reshape(-1, *shape[1:]) for part, shape in zip(parts, self.shapes, strict=True))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Place":
+
+@dataclass
+class Moment:
+    """What a packed model is called with now, and what was at its layer; its prepared copies look here too."""
+
+    layout: Layout
+    at_layer: Place = field(default_factory=Place)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Moment":
         return self
 
 
@@ -141,11 +155,10 @@ class Packed(nn.Module):
     read and replaced. With a ``neuron`` the answer is what that makes of the layer.
     """
 
-    layout: Layout
-
     def __init__(
         self,
         forward_func: Callable[..., Any],
+        layout: Layout,
         layer: nn.Module | None = None,
         before: bool = False,
         neuron: Callable[[Any], Tensor] | None = None,
@@ -156,10 +169,10 @@ class Packed(nn.Module):
         if isinstance(owner, nn.Module) and owner is not forward_func:
             self.owner = owner  # so that its mode and its type are known
         self.layer, self.probe, self.neuron = layer, nn.Identity(), neuron
-        self._before, self.at_layer = before, Place()
+        self.before, self.now = before, Moment(layout)
 
     def forward(self, point: Tensor, **rows: Tensor) -> Tensor:
-        if self.layout.together:
+        if self.now.layout.together:
             return torch.cat([self._one_answer(self._called(row[None], rows)) for row in point])
         answer = self._called(point, rows)
         if not isinstance(answer, Tensor) or answer.ndim == 0 or len(answer) != len(point):
@@ -168,14 +181,14 @@ class Packed(nn.Module):
         return answer
 
     def _called(self, point: Tensor, rows: dict[str, Tensor]) -> Any:
-        arguments = self.layout.arguments(point, rows)
-        if self.layout.together:
-            first, last = self.layout.place, self.layout.place + len(self.layout.shapes)
+        arguments = self.now.layout.arguments(point, rows)
+        if self.now.layout.together:
+            first, last = self.now.layout.place, self.now.layout.place + len(self.now.layout.shapes)
             arguments[first:last] = [part[0] for part in arguments[first:last]]
         if self.layer is None:
             return self.forward_func(*arguments)
         seen: list[Any] = []
-        self.at_layer.calls = 0
+        self.now.at_layer.calls = 0
         with self._probing(seen):
             answer = self.forward_func(*arguments)
         if self.neuron is None or not seen:
@@ -200,7 +213,7 @@ class Packed(nn.Module):
         def after(module: nn.Module, given: tuple[Any, ...], output: Any) -> Any:
             return self._through(output, seen)
 
-        hook = self.layer.register_forward_pre_hook(before) if self._before else self.layer.register_forward_hook(after)
+        hook = self.layer.register_forward_pre_hook(before) if self.before else self.layer.register_forward_hook(after)
         try:
             yield
         finally:
@@ -208,7 +221,8 @@ class Packed(nn.Module):
 
     def _through(self, value: Any, seen: list[Any]) -> Any:
         """The value of the layer, after the probe has seen it (and an engine has read or replaced it)."""
-        place, self.at_layer.single = self.at_layer, isinstance(value, Tensor)
+        place = self.now.at_layer
+        place.single = isinstance(value, Tensor)
         place.calls += 1
         if place.calls > 1:
             raise NotAnswerable(
@@ -223,6 +237,16 @@ class Packed(nn.Module):
         passed = place.split(self.probe(point))
         seen.append(passed)
         return passed
+
+
+def _whole(tensor: Tensor) -> bool:
+    return bool(tensor.numel()) and not tensor.is_floating_point()
+
+
+def _same(one: tuple[bool, Any], other: tuple[bool, Any]) -> bool:
+    (varies, value), (other_varies, other_value) = one, other
+    plain = isinstance(value, str | int | float | None) and type(value) is type(other_value)
+    return varies == other_varies and (value is other_value or (plain and value == other_value))
 
 
 def as_tuple(value: Any, what: str) -> tuple[Tensor, ...]:

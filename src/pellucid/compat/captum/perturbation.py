@@ -8,12 +8,16 @@ from torch import Tensor
 
 from pellucid.compat.captum.asking import Attribution, positive, progress, refused
 from pellucid.compat.captum.groups import asked_about_groups, by_element, by_group
+from pellucid.core.errors import UsageError
+from pellucid.engine.coalition_pairs import least_pairs
 from pellucid.methods.attribution.feature_ablation import FeatureAblation as NativeFeatureAblation
 from pellucid.methods.shapley.exact_shapley import ExactShapley
 from pellucid.methods.shapley.kernel_shap import KernelShap as NativeKernelShap
 from pellucid.methods.shapley.permutation_shap import PermutationShap
 from pellucid.methods.surrogates.lime import Lime as NativeLime
 
+# Two orders and their reverses, from which an interval can be told.
+_FEWEST_ORDERS = 4
 # Nothing is as narrow as this, so that all that was asked for is drawn.
 _NEVER = 1e-12
 
@@ -46,7 +50,7 @@ class FeatureAblation(_Perturbation):
         positive("FeatureAblation", perturbations_per_eval=perturbations_per_eval)
         with progress(show_progress):
             groups = asked_about_groups(self, inputs, baselines, target, additional_forward_args, feature_mask)
-            return by_element(groups, lambda features, hidden: NativeFeatureAblation(hidden, features))
+            return by_element(groups, lambda features, hidden, _: NativeFeatureAblation(hidden, features))
 
 
 class ShapleyValueSampling(_Perturbation):
@@ -70,12 +74,13 @@ class ShapleyValueSampling(_Perturbation):
         positive("ShapleyValueSampling", n_samples=n_samples, perturbations_per_eval=perturbations_per_eval)
         with progress(show_progress):
             groups = asked_about_groups(self, inputs, baselines, target, additional_forward_args, feature_mask)
-            budget = n_samples * groups.most + 2
             seed = _seed()
 
-            def method(features: Tensor, hidden: Tensor) -> Any:
-                if 2**groups.most <= budget:
-                    return ExactShapley(hidden, features, budget=2**groups.most + 1)
+            def method(features: Tensor, hidden: Tensor, count: int) -> Any:
+                budget = n_samples * count + 2
+                if 2**count <= budget:
+                    return ExactShapley(hidden, features, budget=max(2, 2**count))
+                _check_samples("ShapleyValueSampling", n_samples, _FEWEST_ORDERS, count)
                 return PermutationShap(hidden, features, tolerance=_NEVER, budget=budget, seed=seed)
 
             return by_element(groups, method)
@@ -102,7 +107,9 @@ class KernelShap(_Perturbation):
             groups = asked_about_groups(self, inputs, baselines, target, additional_forward_args, feature_mask)
             seed = _seed()
 
-            def method(features: Tensor, hidden: Tensor) -> Any:
+            def method(features: Tensor, hidden: Tensor, count: int) -> Any:
+                if 2**count > n_samples:
+                    _check_samples("KernelShap", n_samples, 2 * least_pairs(count) + 2, count)
                 return NativeKernelShap(hidden, features, tolerance=_NEVER, budget=max(2, n_samples), seed=seed)
 
             return (by_element if return_input_shape else by_group)(groups, method)
@@ -142,10 +149,18 @@ class Lime(_Perturbation):
             groups = asked_about_groups(self, inputs, baselines, target, additional_forward_args, feature_mask)
             seed = _seed()
 
-            def method(features: Tensor, hidden: Tensor) -> Any:
+            def method(features: Tensor, hidden: Tensor, count: int) -> Any:
                 return NativeLime(max(2, n_samples), features=features, baseline=hidden, preset="captum", seed=seed)
 
             return (by_element if return_input_shape else by_group)(groups, method)
+
+
+def _check_samples(name: str, n_samples: int, needed: int, count: int) -> None:
+    if n_samples < needed:
+        raise UsageError(
+            f"{name}: n_samples={n_samples} is too few for {count} features; give {needed} or more, or group them: "
+            "feature_mask=…"
+        )
 
 
 def _seed() -> int:
