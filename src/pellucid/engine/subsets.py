@@ -55,8 +55,8 @@ def subsets(features: int, size: int, number: int, source: Generator) -> Tensor:
 
 def falls(game: Game, erased: Tensor) -> Tensor:
     """What the explained quantity loses when each set of ``erased`` ``[sets, features]`` is erased: ``[sets]``."""
-    whole = torch.ones(1, erased.shape[1], dtype=torch.bool)
-    return game(whole) - game(~erased)
+    values = game(torch.cat([torch.ones(1, erased.shape[1], dtype=torch.bool), ~erased]))
+    return values[0] - values[1:]
 
 
 def correlations(said: Tensor, measured: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ class Infidelity:
         serves=("A11",),
         caveat=(
             "It favours maps that are made for the kind of change it draws: small noise favours gradients, removals favour "
-            "maps by removal. Values of different examples and models have different units."
+            "maps by removal. Independent noise on every pixel of a photograph does what no map foresees, and tells none "
+            "from chance: ask about squares there."
         ),
         alternatives=("sensitivity-n", "faithfulness-correlation"),
     )
