@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from contract.asking import pairs, question, quick
+from contract.asking import pairs, parameters, question, quick
 from contract.cases import CASES, Workshop
 
 
@@ -50,8 +50,7 @@ def pytest_generate_tests(metafunc):
     """``answered`` and ``refused`` stand for every fitting and every other combination of method and case."""
     for marker, fitting in (("answered", True), ("refused", False)):
         if metafunc.definition.get_closest_marker(marker):
-            found = pairs(fitting=fitting)
-            metafunc.parametrize(("method", "case"), found, ids=[f"{method}-{case}" for method, case in found])
+            metafunc.parametrize(("method", "case"), parameters(pairs(fitting=fitting)))
 
 
 def pytest_configure(config):

@@ -48,6 +48,7 @@ def asked(method, kind, size, order):
     subject = pl.wrap(model, task(), name=kind)
     subject.batch_size = lambda inputs: size
     query = question(method, subject, [inputs[place] for place in order])
+    assert subject.fingerprint  # which a black box answers a probe for, once
     seen.clear()
     result = quick(method, kind)(subject, query)
     told = per_example(result) if query_type(METHODS[method]) is pl.Decision else []
