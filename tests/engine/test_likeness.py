@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import spearmanr
+from scipy.stats import kendalltau, spearmanr
 
 from pellucid.engine.likeness import bounds, measured, named, overlap
 
@@ -67,6 +67,12 @@ def test_a_map_of_twice_the_size_is_a_third_away():
 def test_the_rank_correlation_is_that_of_scipy(one, other):
     if np.ptp(one) and np.ptp(other):
         assert of(one, other)["rank correlation"] == pytest.approx(spearmanr(one, other).statistic)
+
+
+@pytest.mark.parametrize("regions", [2, 13, 200, 201])
+def test_tau_is_that_of_scipy_however_many_regions_there_are(regions):
+    one, other = np.random.default_rng(regions).integers(0, 9, (2, regions)).astype(float) + np.arange(regions) / 50
+    assert of(one, other)["Kendall's tau"] == pytest.approx(kendalltau(one, other).statistic)
 
 
 def test_opposite_orders_have_correlations_of_minus_one():
