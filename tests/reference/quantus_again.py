@@ -75,6 +75,7 @@ def theirs(metric, subject, points, targets, method, maps=None):
         y_batch=np.asarray(targets),
         explain_func=explained_by(method),
         channel_first=True,
+        softmax=False,
         **given,
     )
     return found if isinstance(found, dict) else np.asarray(found, dtype=float)
