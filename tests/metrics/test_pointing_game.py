@@ -34,7 +34,15 @@ def square(number=1):
 
 @pytest.mark.parametrize(
     ("place", "radius", "hit"),
-    [((3, 4), 0, 1), ((4, 5), 0, 1), ((5, 5), 0, 0), ((5, 5), 1, 1), ((6, 7), 2.8, 0), ((6, 7), 2.9, 1), ((9, 9), 15, 1)],
+    [
+        ((3, 4), 0, 1),
+        ((4, 5), 0, 1),
+        ((5, 5), 0, 0),
+        ((5, 5), 1, 1),
+        ((6, 7), 2.8, 0),
+        ((6, 7), 2.9, 1),
+        ((9, 9), 15, 1),
+    ],
 )
 def test_the_maximum_hits_within_the_radius_of_the_mask(place, radius, hit):
     subject, decision = scene()
