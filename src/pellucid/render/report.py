@@ -1,7 +1,6 @@
 """The page of a report: one self-contained document that a newcomer can read from top to bottom, and print."""
 
 import io
-import itertools
 import math
 import shlex
 from collections.abc import Sequence
@@ -97,8 +96,8 @@ def _panel_words(report: Report) -> str:
 def _panel(
     panel: tuple[Attribution, ...], origin: Origin | None, heading: str, words: str, badges: Sequence[str] = ()
 ) -> str:
-    pairs = itertools.zip_longest(panel, badges, fillvalue="")
-    cards = "".join(_card(result, origin, badge) for result, badge in pairs)
+    beside = badges or [""] * len(panel)
+    cards = "".join(_card(result, origin, badge) for result, badge in zip(panel, beside, strict=True))
     return f"<h2>{escape(heading)}</h2><p>{words}</p>{legend()}<div class='cards'>{cards}</div>"
 
 

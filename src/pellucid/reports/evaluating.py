@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from pellucid import __version__
@@ -63,7 +62,8 @@ def evaluate(
 
     ``data`` are raw inputs, ``methods`` and ``metrics`` ids, built methods or mappings for :func:`pellucid.build`; what does
     not apply to the subject is left out and named. ``target`` is one class for all inputs; by default each input's
-    predicted one. ``masks`` hold per input what metrics of localisation compare with. ``names`` are what the inputs are
+    predicted one. ``masks`` hold per input where its reason lies, as a
+    :class:`~pellucid.Judgement` takes it or as a picture file, for metrics of localisation. ``names`` are what the inputs are
     called. Of 20 inputs or more, metrics draw one random control map each unless they say otherwise.
 
     Everything measured is kept in the folder ``kept`` as soon as an input is done, so that a run that was killed goes on
@@ -143,7 +143,7 @@ class _Work:
         found = self._known(place, [*wanted, *(self._protocol(metric) for metric in self._metrics)])
         if any(key not in found for key in wanted):
             with shared_calls():
-                made = self._made(inputs, None if mask is None else _mask(inputs, mask), found)
+                made = self._made(inputs, None if mask is None else [_mask(mask)], found)
             if self._store is not None:
                 self._store.keep({f"{place} {key}": tensor for key, tensor in made.items()})
             found |= made
@@ -155,7 +155,7 @@ class _Work:
         known = self._store.known([f"{place} {key}" for key in keys])
         return {key.partition(" ")[2]: tensor for key, tensor in known.items()}
 
-    def _made(self, inputs: Inputs, mask: Tensor | None, found: _Measured) -> _Measured:
+    def _made(self, inputs: Inputs, mask: list[Any] | None, found: _Measured) -> _Measured:
         """What is not found yet."""
         asked = Decision(inputs, self._target, None, self._of)
         # Resolved once for all, because looking for the predicted class is a pass.
@@ -177,7 +177,7 @@ class _Work:
                 made |= self._judged(metric, new, mask)
         return made
 
-    def _judged(self, metric: str, answers: Mapping[str, Attribution], mask: Tensor | None) -> _Measured:
+    def _judged(self, metric: str, answers: Mapping[str, Attribution], mask: list[Any] | None) -> _Measured:
         """The metric's values; where it refuses one of the answers the others are judged without it."""
         asked = Judgement(list(answers.values()), mask, self._seed)
         try:
@@ -272,14 +272,11 @@ def _judge(entry: Any, seed: int, light: bool) -> Any:
     )
 
 
-def _mask(inputs: Inputs, given: Any) -> Tensor:
-    """A mask ``[1, …]`` of the point: a tensor as it is; a picture, where it is not black, as the network saw its part."""
-    if isinstance(given, Tensor):
-        return given[None].bool()
-    picture, box = open_picture(given)[0].convert("L"), inputs.origins[0].box
-    height, width = inputs.value.shape[2:]
-    resized = picture.crop(box).resize((width, height), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.asarray(resized) > 0)[None]
+def _mask(given: Any) -> Any:
+    """A mask as metrics of localisation take it: a picture file marks what is not black."""
+    if not isinstance(given, str | Path):
+        return given
+    return torch.from_numpy(np.asarray(open_picture(given)[0].convert("L")) > 0)
 
 
 def _text(text: str) -> Tensor:

@@ -26,7 +26,8 @@ def checks(
     called = names(answers)
     cheap = [place for place, answer in enumerate(answers) if sum(answer.evaluations.values()) <= PASSES]
     left_out = tuple(name for place, name in enumerate(called) if place not in cheap)
-    made, refused = [], {}
+    made: list[Evaluation] = []
+    refused: dict[str, str] = {}
     for metric in (ParameterRandomisation(layers=1, seed=seed), MaxSensitivity(copies=_COPIES, seed=seed)):
         reason = why_not(metric, subject)
         if reason is None and cheap:

@@ -57,8 +57,8 @@ def explain(
     contrast = _contrast(subject, wanted, panel, opponent)
     answers = [result for _, result in panel]
     evaluation = _evaluation(subject, answers, budget or BUDGET, seed, refused)
-    made, reasons, unchecked = checks(subject, answers, seed)
-    report = _report(subject, prepared, resolved, scores, panel, contrast, evaluation, refused | reasons, opponent)
+    made, unmade, unchecked = checks(subject, answers, seed)
+    report = _report(subject, prepared, resolved, scores, panel, contrast, evaluation, refused | unmade, opponent)
     report = dataclasses.replace(report, checks=made, unchecked=unchecked)
     return dataclasses.replace(report, statements=tuple(statements(report)))
 
