@@ -12,8 +12,9 @@ import pellucid as pl
 from metrics.reasked import Constant, judge, linear, network, rows, watched
 from pellucid.core.errors import NotAnswerable
 from pellucid.core.subject import Features
+from pellucid.engine.erasing import shared_calls
 from pellucid.methods import Gradient, InputXGradient, Lime
-from pellucid.metrics import MaxSensitivity
+from pellucid.metrics import LocalLipschitz, MaxSensitivity, RelativeStability
 
 
 def test_the_gradient_of_a_linear_model_never_changes():
@@ -72,6 +73,23 @@ def test_an_example_is_judged_the_same_alone_and_beside_others():
     together = judge(MaxSensitivity(), subject, pl.Decision(points), Gradient(), InputXGradient())
     alone = judge(MaxSensitivity(), subject, pl.Decision(points[1:2]), InputXGradient())
     assert float(together.per_example[1, 1]) == pytest.approx(float(alone.value), rel=1e-9)
+
+
+def test_metrics_that_look_at_the_same_copies_have_them_explained_once():
+    subject, decision = network(), pl.Decision(rows(2), target=0)
+    judgement = pl.Judgement([Gradient()(subject, decision), InputXGradient()(subject, decision)])
+    metrics = (MaxSensitivity(), LocalLipschitz(), RelativeStability(of="output"))
+    apart = [metric(subject, judgement) for metric in metrics]
+    with shared_calls():
+        together = [metric(subject, judgement) for metric in metrics]
+    assert [found.evaluations["B"] for found in apart] == [40, 40, 40]
+    assert [found.evaluations["B"] for found in together] == [40, 0, 0]
+    for one, other in zip(apart, together, strict=True):
+        assert torch.equal(one.per_example, other.per_example)
+    # Another seed or radius is another question.
+    with shared_calls():
+        for metric in (MaxSensitivity(), MaxSensitivity(seed=1), MaxSensitivity(radius=0.1)):
+            assert metric(subject, judgement).evaluations["B"] == 40
 
 
 def test_padding_does_not_move():

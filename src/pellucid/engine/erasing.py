@@ -1,43 +1,60 @@
 """Erasing and restoring features in an order, and what the explained quantity becomes: what most metrics watch.
 
 Inside :func:`shared_calls` the model is never asked twice about the same example with the same features erased in the same
-way, whatever metric or map wants to know.
+way, whatever metric or map wants to know, and no method about the same other inputs.
 """
 
 import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pellucid.core.content import digest
 from pellucid.core.errors import BadInput
-from pellucid.core.subject import Features
+from pellucid.core.subject import Features, Inputs, Subject
 from pellucid.engine.attributing import finest_grouping
 from pellucid.engine.coalitions import Game, play, players
 from pellucid.engine.judged import Case
 from pellucid.engine.perturb import Baseline, Grouping, baseline_value
+from pellucid.engine.targets import Target
 
 ErasedTogether = Annotated[
     Grouping, "what is erased together: a grouping of the task; None: single pixels, words, columns or elements"
 ]
 
-_games: contextvars.ContextVar[dict[str, Game] | None] = contextvars.ContextVar("games", default=None)
+T = TypeVar("T")
+
+_known: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("known", default=None)
 _MASK_BYTES = 64 * 1024 * 1024
 
 
 @contextlib.contextmanager
 def shared_calls() -> Iterator[None]:
-    """Let all metrics inside share what the model has answered about erased features."""
-    token = _games.set({})
+    """Let all metrics inside share what the model has answered about erased features, and methods about other inputs."""
+    token = _known.set({})
     try:
         yield
     finally:
-        _games.reset(token)
+        _known.reset(token)
+
+
+def shared(subject: Subject, inputs: Inputs, target: Target, about: Sequence[Any], make: Callable[[], T]) -> T:
+    """What ``make`` gives for this question and what else it is ``about``; inside :func:`shared_calls` it is made once."""
+    known = _known.get()
+    if known is None:
+        return make()
+    name = digest(
+        [subject.fingerprint, dict(inputs.tensors), inputs.mask, target.of, target.index, target.foil, *about]
+    )
+    if name not in known:
+        known[name] = make()
+    found: T = known[name]
+    return found
 
 
 def erasable(case: Case, wanted: Grouping, number: int | None = None) -> Features:
@@ -54,12 +71,8 @@ def erasable(case: Case, wanted: Grouping, number: int | None = None) -> Feature
 def game_of(case: Case, features: Features, cover: Baseline, seed: int = 0) -> Game:
     """What answers which features are shown; ``cover``, a baseline, stands where one is erased."""
     erased = baseline_value(case.subject, case.inputs, cover, seed)
-    made = Game(case.subject, case.inputs, case.target, features, erased)
-    shared = _games.get()
-    if shared is None:
-        return made
-    about = (case.subject.fingerprint, dict(case.inputs.tensors), case.target.of, case.target.index, case.target.foil)
-    return shared.setdefault(digest([*about, features.segments, erased]), made)
+    asked = case.subject, case.inputs, case.target
+    return shared(*asked, (features.segments, erased), lambda: Game(*asked, features, erased))
 
 
 def orders(case: Case, features: Features, *, ascending: bool = False) -> Tensor:

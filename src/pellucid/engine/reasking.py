@@ -9,6 +9,7 @@ from torch import Tensor
 from pellucid.core.catalogue import build
 from pellucid.core.errors import NotAnswerable, PellucidError
 from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.erasing import shared
 from pellucid.engine.judged import Case, Judged, control_maps
 from pellucid.engine.targets import Target, again
 from pellucid.results.attribution import Attribution
@@ -72,8 +73,11 @@ def method_of(answer: Attribution) -> Any:
 
 def _by_method(asked: Judged, method: Any) -> Explainer:
     def explain(subject: Subject, inputs: Inputs, target: Target) -> Tensor:
-        answer = method(subject, again(asked.decision, inputs, target))
-        scores: Tensor = answer.scores
+        def ask() -> Tensor:
+            scores: Tensor = method(subject, again(asked.decision, inputs, target)).scores
+            return scores
+
+        scores = shared(subject, inputs, target, ("asked again", method), ask)
         if not bool(scores.isfinite().all()):
             raise NotAnswerable(f"{method.spec.id} answered with NaN or infinite scores when it was asked again")
         return scores.double()
