@@ -3,6 +3,7 @@
 import torch
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule, IdentityRule
 from captum.testing.helpers.basic_models import (
+    BasicModel2,
     BasicModel_ConvNet,
     BasicModel_ConvNet_MaxPool1d,
     BasicModel_ConvNet_MaxPool3d,
@@ -46,13 +47,21 @@ def _deeplift():
         name, "tanh", TanhDeepLiftModel, (torch.tensor([-1.0]), torch.tensor([-2.0])), baselines=still, **ABOVE
     )
     batch = (torch.ones(4, 1), torch.full((4, 1), 2.0))
-    yield attributed(name, "a batch", ReLUDeepLiftModel, batch, baselines=(torch.zeros(4, 1), torch.zeros(4, 1)), **ABOVE)
+    yield attributed(
+        name, "a batch", ReLUDeepLiftModel, batch, baselines=(torch.zeros(4, 1), torch.zeros(4, 1)), **ABOVE
+    )
     for inplace in (False, True):
         how = "in place" if inplace else "by itself"
         build = lambda inplace=inplace: ReLULinearModel(inplace=inplace)  # noqa: E731
         yield attributed(name, f"rectified sums {how}", build, PAIR, **ABOVE)
         yield attributed(
-            name, f"rectified sums {how}, numbers as baselines", build, PAIR, baselines=(0, 0.0001), tolerance=1e-3, **ABOVE
+            name,
+            f"rectified sums {how}, numbers as baselines",
+            build,
+            PAIR,
+            baselines=(0, 0.0001),
+            tolerance=1e-3,
+            **ABOVE,
         )
     yield attributed(
         name,
@@ -86,10 +95,26 @@ def _deeplift():
         differs="own rounding",
         ours=Refused("eps is not supported"),
     )
+    yield attributed(
+        name,
+        "activations called as functions",
+        BasicModel2,
+        (torch.tensor([3.0]), torch.tensor([1.0])),
+        differs="functions",
+        ours=(torch.tensor([1.5]), torch.tensor([-0.5])),
+    )
     yield _reused(name, BasicModelWithReusedModules, rows([0.2, 0.9, 0.4]))
     line = torch.arange(20.0)[None]
-    yield attributed(name, "sigmoid", lambda: SigmoidDeepLiftModel(20, 5, 1), line, baselines=0 * line,
-                     target=torch.tensor(0), tolerance=1e-3, **ABOVE)  # fmt: skip
+    yield attributed(
+        name,
+        "sigmoid",
+        lambda: SigmoidDeepLiftModel(20, 5, 1),
+        line,
+        baselines=0 * line,
+        target=torch.tensor(0),
+        tolerance=1e-3,
+        **ABOVE,
+    )
     for target in (1, 2):
         yield attributed(
             name,
@@ -222,27 +247,43 @@ def _lrp():
     ):
         yield attributed(name, title, simple, one, prepare=ruled(*rules, turned=True), expected=rows(numbers))
     yield attributed(
-        name, "a sum of two branches", Skipping, rows([2.0, 3.0]), target=1, expected=rows([10.0, 18.0]),
+        name,
+        "a sum of two branches",
+        Skipping,
+        rows([2.0, 3.0]),
+        target=1,
+        expected=rows([10.0, 18.0]),
         prepare=lambda model: setattr(model.add, "rule", EpsilonRule()),
-    )  # fmt: skip
+    )
     widest = nn.Sequential(nn.Linear(2, 2, bias=False), nn.MaxPool1d(2))
     widest[0].weight.data.fill_(2.0)
     cells = torch.arange(1.0, 9.0)
     yield attributed(
-        name, "maxima along a line", lambda: widest, torch.tensor([[[1.0, 2.0], [5.0, 6.0]]]), target=1,
+        name,
+        "maxima along a line",
+        lambda: widest,
+        torch.tensor([[[1.0, 2.0], [5.0, 6.0]]]),
+        target=1,
         expected=torch.tensor([[[0.0, 0.0], [10.0, 12.0]]]),
-    )  # fmt: skip
+    )
     yield attributed(
-        name, "maxima of squares", lambda: nn.Sequential(nn.MaxPool2d(2)), torch.tensor([[[[1.0, 2.0], [5.0, 6.0]]]]),
+        name,
+        "maxima of squares",
+        lambda: nn.Sequential(nn.MaxPool2d(2)),
+        torch.tensor([[[[1.0, 2.0], [5.0, 6.0]]]]),
         expected=torch.tensor([[[[0.0, 0.0], [0.0, 6.0]]]]),
-    )  # fmt: skip
+    )
     yield attributed(
-        name, "maxima of cubes", lambda: nn.Sequential(nn.MaxPool3d(2)), cells.view(1, 1, 2, 2, 2),
+        name,
+        "maxima of cubes",
+        lambda: nn.Sequential(nn.MaxPool3d(2)),
+        cells.view(1, 1, 2, 2, 2),
         expected=(cells * (cells == 8)).view(1, 1, 2, 2, 2),
-    )  # fmt: skip
+    )
     yield attributed(name, "biases", BasicModel_MultiLayer, one, target=0, **ABOVE)
-    yield attributed(name, "an argument that adds nothing", BasicModel_MultiLayer, one, target=0,
-                     additional_forward_args=(0,))  # fmt: skip
+    yield attributed(
+        name, "an argument that adds nothing", BasicModel_MultiLayer, one, target=0, additional_forward_args=(0,)
+    )
     yield attributed(
         name,
         "two inputs that are added by an operator",

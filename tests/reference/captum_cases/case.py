@@ -22,10 +22,7 @@ THEIRS = SimpleNamespace(
 # Why we answer otherwise on purpose, by a word that cases use.
 REASONS = {
     "adds up": "captum's scores do not account for the output, ours do",
-    "alone": "an answer about one example must not depend on its neighbours in the batch",
     "called twice": "captum refuses a module that is called twice, though the answer exists",
-    "exact": "captum draws where all coalitions cost no more, ours has no error left",
-    "future": "models that answer with futures are not asked",
     "functions": "captum hooks modules and takes the plain gradient where an activation is called as a function",
     "missing rule": "captum refuses a layer for its type, even where it is not called; ours asks what operations are called",
     "no gradient options": "options of torch.autograd are the engine's own",

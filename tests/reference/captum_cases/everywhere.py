@@ -1,13 +1,12 @@
 """Cases that captum asks of many attributions alike: kinds of targets, several inputs, baselines, arguments beside them."""
 
+import torch
 from captum.testing.helpers.basic_models import (
     BasicModel_ConvNet,
     BasicModel_MultiLayer,
     BasicModel_MultiLayer_MultiInput,
     ReLULinearModel,
 )
-
-import torch
 
 from reference.captum_cases.case import attributed, drawn, exact_shapley, seeded
 

@@ -63,8 +63,14 @@ def _at_inputs():
             tolerance=1e-3,
             **asked,
         )
-    yield attributed(name, "an argument of the batch", BasicModel4_MultiArgs, (ONE, OTHER),
-                     additional_forward_args=torch.arange(1.0, 4.0).view(1, 3), tolerance=1e-3)  # fmt: skip
+    yield attributed(
+        name,
+        "an argument of the batch",
+        BasicModel4_MultiArgs,
+        (ONE, OTHER),
+        additional_forward_args=torch.arange(1.0, 4.0).view(1, 3),
+        tolerance=1e-3,
+    )
     yield attributed(name, "a list beside the inputs", BasicModel5_MultiArgs, PAIR, additional_forward_args=([2, 3], 1))
     yield attributed(name, "two inputs and no baselines", BasicModel6_MultiTensor, (ONE, OTHER))
     yield attributed(name, "numbers as baselines", BasicModel6_MultiTensor, (ONE, OTHER), baselines=(0, 0.5))
@@ -85,13 +91,22 @@ def _at_inputs():
     for kind in ("smoothgrad", "smoothgrad_sq", "vargrad"):
         noise = {"nt_type": kind, "nt_samples": 20, "stdevs": 0.002, "n_steps": 20}
         yield attributed(
-            name, f"{kind} of IntegratedGradients, a batch", BasicModel_MultiLayer, THREE, target=0, noise=noise,
+            name,
+            f"{kind} of IntegratedGradients, a batch",
+            BasicModel_MultiLayer,
+            THREE,
+            target=0,
+            noise=noise,
             tolerance=0.05,
-        )  # fmt: skip
+        )
         yield attributed(
-            name, f"{kind} of IntegratedGradients, two inputs", BasicModel6_MultiTensor, (ONE, OTHER), noise=noise,
+            name,
+            f"{kind} of IntegratedGradients, two inputs",
+            BasicModel6_MultiTensor,
+            (ONE, OTHER),
+            noise=noise,
             tolerance=0.05,
-        )  # fmt: skip
+        )
 
 
 def _conductance():
@@ -106,7 +121,9 @@ def _conductance():
     ):
         asked = {"target": 0, "n_steps": 300, "expected": expected, "tolerance": 0.1, "layer": layer}
         yield attributed(name, f"at {layer}", BasicModel_MultiLayer, HUNDRED, **asked)
-        yield attributed(name, f"at {layer}, a number as baseline", BasicModel_MultiLayer, HUNDRED, baselines=0.0, **asked)
+        yield attributed(
+            name, f"at {layer}, a number as baseline", BasicModel_MultiLayer, HUNDRED, baselines=0.0, **asked
+        )
     yield attributed(
         name,
         "at a layer of two tensors",
@@ -220,14 +237,19 @@ def _at_layers():
     yield attributed(
         name, "a layer of two tensors, not times them", both, HUNDRED, options={"multiply_by_inputs": False}, **asked
     )
-    yield attributed(
-        name, "what a layer of two tensors takes", both, HUNDRED, attribute_to_layer_input=True, **asked
-    )
+    yield attributed(name, "what a layer of two tensors takes", both, HUNDRED, attribute_to_layer_input=True, **asked)
     for method in RULES:
         yield attributed(
-            name, f"by {method}", BasicModel_MultiLayer, HUNDRED, layer="linear1", target=0, method=method, n_steps=31,
+            name,
+            f"by {method}",
+            BasicModel_MultiLayer,
+            HUNDRED,
+            layer="linear1",
+            target=0,
+            method=method,
+            n_steps=31,
             tolerance=1e-3,
-        )  # fmt: skip
+        )
     inputs = tuple(drawn(5, 3, seed=seed) for seed in range(4))
     for title, given in (("three inputs, two layers", inputs[:3]), ("four inputs, two layers", inputs)):
         yield Case(name, title, _two_layers(given), differs="one layer", ours=Refused("one module as layer"))

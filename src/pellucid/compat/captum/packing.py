@@ -191,8 +191,10 @@ class Packed(nn.Module):
         self.now.at_layer.calls = 0
         with self._probing(seen):
             answer = self.forward_func(*arguments)
-        if self.neuron is None or not seen:
+        if self.neuron is None:
             return answer
+        if not seen:
+            raise UsageError("the layer is not called in this pass, so that it has no unit to ask about")
         return self.neuron(seen[0])
 
     def _one_answer(self, answer: Any) -> Tensor:
