@@ -54,13 +54,13 @@ def _record(cls: type) -> dict[str, Any]:
 def _fields(cls: type) -> list[dict[str, Any]]:
     hints = get_type_hints(cls, include_extras=True)
     required = [f.name for f in dataclasses.fields(cls) if _required(f)]
-    defaults = fields_of(cls()) if not required else {}
+    defaults = {f.name: f.default for f in dataclasses.fields(cls)} if required else fields_of(cls())
     return [
         {
             "name": f.name,
             **_schema(hints[f.name]),
             "required": _required(f),
-            "default": _json(defaults.get(f.name)),
+            "default": None if _required(f) else _json(defaults[f.name]),
         }
         for f in dataclasses.fields(cls)
     ]
