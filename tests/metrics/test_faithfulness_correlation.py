@@ -100,6 +100,19 @@ def test_draws_depend_on_the_seed_and_the_example_alone():
     assert not torch.equal(other.per_example[0], together)
 
 
+def test_different_examples_lose_different_sets():
+    seen = []
+    subject = wrapped(lambda point: (seen.append(point.clone()), point.sum(1, keepdim=True))[1])
+    inputs = torch.tensor([1.0, 2]).double()[:, None].expand(2, 30).clone()
+    FaithfulnessCorrelation(size=5, subsets=20)(
+        subject, pl.Judgement([made(pl.Decision(inputs, target=0), rows(2, 30))])
+    )
+    points = torch.cat(seen)
+    one, other = ((points[points.amax(1) == level] == 0).unique(dim=0) for level in (1, 2))
+    assert len(one) == len(other) == 21
+    assert not torch.equal(one, other)
+
+
 def test_fields_out_of_bounds_are_refused():
     for fields in ({"size": 0}, {"subsets": 1}, {"size": 1.5}):
         with pytest.raises(UsageError, match="faithfulness-correlation"):
