@@ -212,6 +212,7 @@ def test_sensitivity_is_the_largest_relative_change():
         (lambda: compat.NoiseTunnel(compat.Saliency(Two())).attribute(FIRST, "median", target=0), "no nt_type"),
         (lambda: compat.NoiseTunnel(Two()), "takes an attribution"),
         (lambda: compat.Saliency(3), "a module or a function"),
+        (lambda: compat.LRP(lambda x: x), "give the module itself"),
         (lambda: compat.Saliency(Two()).attribute([1.0, 2.0], target=0), "must be a tensor"),
         (lambda: compat.Saliency(Two()).attribute((FIRST, SECOND[:1]), target=0), "number of examples"),
     ],
@@ -219,6 +220,33 @@ def test_sensitivity_is_the_largest_relative_change():
 def test_what_cannot_be_honoured_is_refused_with_the_way_out(ask, words):
     with pytest.raises(UsageError, match=words):
         ask()
+
+
+class Ruled:
+    """A rule as captum's are: known by its name and its fields."""
+
+    def __init__(self, name, **fields):
+        self.__class__ = type(name, (), {})
+        self.__dict__.update(fields)
+
+
+def test_rules_that_layers_hold_are_read_by_their_names():
+    network = nn.Sequential(nn.Linear(2, 1, bias=False), nn.ReLU())
+    network[0].weight.data = torch.tensor([[1.0, 3.0]])
+    network[0].rule = Ruled("EpsilonRule", STABILITY_FACTOR=4.0)
+    point = torch.tensor([[1.0, 1.0]])
+    torch.testing.assert_close(compat.LRP(network).attribute(point), torch.tensor([[0.5, 1.5]]))
+    network[0].weight.data = torch.tensor([[-1.0, 3.0]])
+    network[0].rule = Ruled("Alpha1_Beta0_Rule", set_bias_to_zero=False)
+    torch.testing.assert_close(compat.LRP(network).attribute(point), torch.tensor([[0.0, 2.0]]))
+    network[1].rule = Ruled("GammaRule", gamma=0.25, set_bias_to_zero=False)
+    with pytest.raises(UsageError, match="GammaRule of a ReLU has no weights"):
+        compat.LRP(network).attribute(point)
+
+
+def test_names_in_words_are_captums():
+    assert compat.InputXGradient(Two()).get_name() == "Input X Gradient"
+    assert compat.LRP(Two()).get_name() == "LRP"
 
 
 def test_whole_numbers_have_no_gradient_but_can_be_hidden():

@@ -85,9 +85,9 @@ class Attribution:
         self._last: tuple[Packed, Subject] | None = None
 
     def get_name(self) -> str:
-        """The name of the class, with spaces between its words."""
+        """The name of the class in words."""
         name = type(self).__name__
-        return "".join(f" {c}" if c.isupper() and i and not name[i - 1].isupper() else c for i, c in enumerate(name))
+        return name if name.isupper() else "".join(f" {c}" if c.isupper() else c for c in name).strip()
 
     def has_convergence_delta(self) -> bool:
         """Whether ``attribute`` can return how far scores are from adding up."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pellucid.compat.captum.asking import Attribution, delta, refused
 from pellucid.compat.captum.relevance_rules import COMPOSITE, rules_of
+from pellucid.core.errors import UsageError
 from pellucid.engine.gradients import point_value
 from pellucid.engine.multipliers import Rescale, contributions
 from pellucid.engine.redistribution import redistribute
@@ -66,6 +67,8 @@ class LRP(Attribution):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
+        if not isinstance(model, nn.Module):
+            raise UsageError("LRP reads rules from the layers of a module; give the module itself")
         self.model = model
 
     @property

@@ -18,13 +18,18 @@ def rules_of(network: nn.Module, called: Iterable[str]) -> dict[str, Rule]:
     """The rule of every layer with weights among those that are ``called``, if it is not the composite's.
 
     A batch norm has one of its own, by which it is not folded into the layer before it. What has no weights (activations,
-    pooling) shares by the same ε-rule as captum's, whatever rule it holds.
+    pooling, sums) shares by the ε-rule, and can hold no other.
     """
     parts, found = dict(network.named_modules()), {}
     for name in called:
-        module, rule = parts[name], getattr(parts[name], "rule", None)
-        if isinstance(module, _NORMS) or (rule is not None and isinstance(module, _WEIGHTED)):
-            found[name] = _EPSILON if rule is None else _native(rule)
+        module, held = parts[name], getattr(parts[name], "rule", None)
+        native = _EPSILON if held is None else _native(held)
+        if isinstance(module, _NORMS) or (held is not None and isinstance(module, _WEIGHTED)):
+            found[name] = native
+        elif native != _EPSILON:
+            raise UsageError(
+                f"LRP: {type(held).__name__} of a {type(module).__name__} has no weights to act on; leave it out"
+            )
     return found
 
 
