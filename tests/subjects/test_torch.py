@@ -369,3 +369,23 @@ def test_a_scripted_layer_cannot_be_read():
     with pytest.raises(NotAnswerable, match="'1' of Sequential is scripted"):
         pl.methods.Gradient()(pl.wrap(scripted), pl.Decision(torch.randn(2, 3).double(), target=0, at="1"))
     assert [len(module._forward_hooks) for module in (scripted, scripted[0], scripted[2])] == [0, 0, 0]
+
+
+def test_another_module_takes_the_place_of_its_own():
+    class Named(nn.Linear):
+        def forward(self, rows):
+            return {"scores": super().forward(rows)}
+
+    own, other = Named(3, 2), Named(3, 2)
+    subject = pl.wrap(own, TensorTask(), name="named", output="scores")
+    found, rows = subject.with_module(other), torch.ones(2, 3)
+    assert torch.equal(found.scores(rows), other(rows)["scores"])
+    assert torch.equal(subject.scores(rows), own(rows)["scores"])
+    assert (found.name, found.task, found.module) == ("named", subject.task, other)
+    assert found.fingerprint != subject.fingerprint
+
+
+def test_what_has_no_module_cannot_be_given_another():
+    subject = pl.wrap(lambda rows: rows.sum(1, keepdim=True), TensorTask(), name="closed")
+    with pytest.raises(NotAnswerable, match="closed has no module"):
+        subject.with_module(nn.Linear(3, 2))
