@@ -54,6 +54,11 @@ class Game:
         self._known: dict[bytes, float] = {}
 
     @property
+    def size(self) -> int:
+        """The bytes of the example, shown and hidden."""
+        return 2 * self._point.numel() * self._point.element_size()
+
+    @property
     def asked(self) -> int:
         """How many coalitions the model was asked about."""
         return len(self._known)

@@ -110,12 +110,12 @@ class Walk:
 
     @property
     def size(self) -> int:
-        """The bytes of its masks."""
-        return self.order.numel() * len(self.gone)
+        """The bytes of its masks, and of what the game holds."""
+        return self.order.numel() * len(self.gone) + self.game.size
 
     def parts(self) -> "list[Walk]":
         """The same walk in parts of few enough rows for their masks to be held at once."""
-        at_once = max(1, _MASK_BYTES * len(self.order) // self.size)
+        at_once = max(1, _MASK_BYTES // (self.order.shape[1] * len(self.gone)))
         return [dataclasses.replace(self, order=order) for order in self.order.split(at_once)]
 
     def masks(self) -> Tensor:
