@@ -57,7 +57,7 @@ class ParameterRandomisation:
     redrawn: Annotated[Redrawn, "how parameters are drawn anew"] = "normal"
     similarity: Annotated[Similarity, "rank correlation, or structural similarity of pictures"] = "spearman"
     absolute: Annotated[bool, "whether the sign of a score does not count"] = True
-    random_maps: RandomMaps = 1
+    random_maps: RandomMaps = 5
     seed: Annotated[int, "seed of the new parameters and of the random control"] = 0
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
