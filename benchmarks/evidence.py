@@ -51,8 +51,8 @@ EXPLAINERS: dict[str, Callable[[], Any]] = {
     "occlusion": lambda: methods.Occlusion(window=3, stride=1),
     "rise": lambda: methods.Rise(samples=50),
 }
-GROUP = 20
-_BATCHES = (5, 10, 20, 50, 100)
+GROUPS = 5
+_BATCHES = (2, 4, 10, 20, 50, 100)
 HEADS = ("network", "metric", "maps", "pictures", "quantus", "ours", "faster", "passes quantus / ours", "apart")
 
 
@@ -215,11 +215,10 @@ def main() -> None:
     names, rows, chosen = list(EXPLAINERS), [], []
     exhibit = digits(names)
     for contest in contests(1, 8, 64, 2, 16):
-        size = fastest(contest, exhibit)
+        chosen.append(fastest(contest, exhibit))
         for number in (1, len(names)):
             shown = pl.Judgement(exhibit.judgement.results[:number])
-            rows.append(compared(contest, [replace(exhibit, judgement=shown, batch_size=size)], page.rounds))
-        chosen.append(size)
+            rows.append(compared(contest, [replace(exhibit, judgement=shown, batch_size=chosen[-1])], page.rounds))
     page.say(
         f"## {len(exhibit.pictures)} handwritten digits",
         table(HEADS, rows),
@@ -227,18 +226,18 @@ def main() -> None:
     )
     number = page.arguments.pictures
     subject, pictures = pl.load("efficientnet-lite0"), list(photographs(number))
-    groups = [exhibit_of(subject, pictures[at : at + GROUP], names[:1], 1) for at in range(0, number, GROUP)]
+    size = max(1, number // GROUPS)
+    groups = [exhibit_of(subject, pictures[at : at + size], names[:1], 1) for at in range(0, number, size)]
     rows, chosen = [], []
     for contest in contests(3, 224, 6, 32, 4):
-        size = fastest(contest, groups[0])
-        rows.append(compared(contest, [replace(group, batch_size=size) for group in groups], 1))
-        chosen.append(size)
+        chosen.append(fastest(contest, groups[0]))
+        rows.append(compared(contest, [replace(group, batch_size=chosen[-1]) for group in groups], 1))
     where = "ImageNet" if SAMPLES.exists() else "crops of the bundled photographs"
     page.say(
         f"## EfficientNet-Lite0 and {number} pictures: {where}",
         table(HEADS, rows),
         f"Few steps, because quantus would take hours for those of the papers. The pictures are judged in groups of "
-        f"{GROUP} in turn, and the ratio has an interval over groups; seconds are those of the median group times the number "
+        f"{size} in turn, and the ratio has an interval over groups; seconds are those of the median group times the number "
         f"of groups. quantus' batch sizes: {', '.join(map(str, chosen))}.",
     )
     page.close()

@@ -53,10 +53,16 @@ def test_a_quantity_that_is_not_positive_is_refused_with_the_way_out():
     point = torch.ones(1, 3, dtype=torch.float64)
     with pytest.raises(NotAnswerable, match="probability"):
         Irof()(row_model([-1.0, -1.0, -1.0]), judgement(point, point))
-    subject, row = classifier(3), torch.rand(1, 3, dtype=torch.float64)
-    ranks = subject.scores(row)[0].argsort()
-    with pytest.raises(NotAnswerable, match="without a foil"):
-        Irof()(subject, judgement(row, row, target=int(ranks[0]), foil=int(ranks[2])))
+
+
+@pytest.mark.parametrize("of", ["score", "probability"])
+def test_against_a_foil_only_two_classes_are_possible(of):
+    subject, point = classifier(), torch.rand(1, 4, dtype=torch.float64)
+    scores = torch.tensor([[4.0, 3.0, 2.0, 1.0]])
+    found = Irof()(subject, judgement(point, scores, target=0, foil=2, of=of))
+    shown = torch.tril(torch.ones(5, 4, dtype=torch.float64), -1).flip(0).flip(1) * point
+    expected = subject.scores(shown)[:, [0, 2]].softmax(1)[:, 0]
+    assert found.curve[0].tolist() == pytest.approx((expected / expected[0]).tolist())
 
 
 def test_as_quantus_counts_a_constant_score_gives_one_whatever_the_superpixels():

@@ -13,20 +13,22 @@ from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Subject
 from pellucid.engine.erasing import Walk, area_under, erasable, game_of, relevances, stages, walked
-from pellucid.engine.judged import Case, RandomMaps, judged, verdict
+from pellucid.engine.judged import Case, Judged, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline, Grouping
 from pellucid.engine.quantus import Compat, area_of_unit_steps, mean_value, superpixels
 from pellucid.results.evaluation import Evaluation
+
+_OF_CLASSES = ("score", "logit", "probability", "log-probability")
 
 
 @method
 class Irof:
     """The area over ``f(xₖ)/f(x₀)`` as superpixels are removed, those with the highest mean relevance first: high is good.
 
-    0 where nothing changes, 1 where the first removal leaves nothing. ``f`` is the class probability whenever the decision
-    asks for a score, logit or log-probability, because a ratio of these says nothing; other quantities are read as they are
-    and must be positive. Removed is what takes the mean colour of its picture; words, columns and positions take the
-    task's default baseline (rieger2020irof).
+    0 where nothing changes, 1 where the first removal leaves nothing. ``f`` is the class probability even if the decision
+    asks for a score, logit or log-probability, because a ratio of these says nothing; with a foil it is the probability of
+    the class if only these two were possible. Other quantities are read as they are and must be positive. Removed is what
+    takes the mean colour of its picture; words, columns and positions take the task's default baseline (rieger2020irof).
 
     ``compat="quantus"`` cuts pictures as quantus does, removes to the mean of all channels, and gives ``K`` minus the area
     under the ratio from its first removal on in steps of one, ``K`` superpixels: 1 where nothing changes.
@@ -63,9 +65,11 @@ class Irof:
 
     def __call__(self, subject: Subject, query: Judgement) -> Evaluation:
         asked = judged(subject, query)
+        versus = asked.target.foil is not None and _is_class(asked)
         areas, lines = [], []
         for share, line in walked(self._walk(case) for case in asked.cases(self.random_maps)):
-            ratio = line / _positive(line[:, :1])
+            height = line.sigmoid() if versus else line
+            ratio = height / _positive(height[:, :1])
             kept = area_of_unit_steps(ratio) if self.compat else area_under(ratio, share)
             areas.append((ratio.shape[1] - 1 if self.compat else 1) - kept)
             lines.append(ratio)
@@ -100,17 +104,23 @@ class Irof:
         return case.subject.task.baselines()[0]
 
 
+def _is_class(asked: Case | Judged) -> bool:
+    """Whether what is explained is read from the probabilities of classes."""
+    return asked.subject.task.output != "value" and asked.target.of in _OF_CLASSES
+
+
 def _by_probability(case: Case) -> Case:
-    """The same case, asked about the probability of its class where it has one."""
-    if case.subject.task.output == "value" or case.target.of not in ("score", "logit", "log-probability"):
+    """The same case, asked about the probability of its class; against a foil about the logarithm of their ratio."""
+    if not _is_class(case):
         return case
-    return dataclasses.replace(case, target=dataclasses.replace(case.target, of="probability"))
+    of = "probability" if case.target.foil is None else "log-probability"
+    return dataclasses.replace(case, target=dataclasses.replace(case.target, of=of))
 
 
 def _positive(start: Tensor) -> Tensor:
     if not bool((start > 0).all()):
         raise NotAnswerable(
             f"IROF divides by what is explained of the unchanged input, which is {float(start.min()):.4g}; ask about a "
-            "quantity that is positive, such as of='probability' without a foil"
+            "quantity that is positive, such as of='probability'"
         )
     return start
