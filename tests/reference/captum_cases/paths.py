@@ -119,7 +119,7 @@ def _conductance():
         ("relu", ninety),
         ("linear2", rows([390.0, 0.0])),
     ):
-        asked = {"target": 0, "n_steps": 300, "expected": expected, "tolerance": 0.1, "layer": layer}
+        asked = {"target": 0, "n_steps": 500, "expected": expected, "tolerance": 0.1, "layer": layer}
         yield attributed(name, f"at {layer}", BasicModel_MultiLayer, HUNDRED, **asked)
         yield attributed(
             name, f"at {layer}, a number as baseline", BasicModel_MultiLayer, HUNDRED, baselines=0.0, **asked
@@ -131,7 +131,7 @@ def _conductance():
         HUNDRED,
         layer="multi_relu",
         target=0,
-        n_steps=300,
+        n_steps=500,
         expected=(ninety, ninety),
         tolerance=0.1,
     )
@@ -142,7 +142,7 @@ def _conductance():
         (rows([0.0, 10.0, 0.0]), rows([0.0, 10.0, 0.0]), rows([0.0, 5.0, 0.0])),
         layer="model.linear2",
         target=0,
-        n_steps=300,
+        n_steps=500,
         additional_forward_args=(4,),
         expected=rows([390.0, 0.0]),
         tolerance=0.1,
@@ -154,14 +154,14 @@ def _conductance():
         tens,
         layer="model.relu",
         target=0,
-        n_steps=300,
+        n_steps=500,
         additional_forward_args=(torch.zeros(1, 3), 5),
         expected=ninety,
         tolerance=0.1,
     )
     batch = (torch.cat([tens[0], rows([0.0, 0.0, 10.0])]), torch.cat([tens[1], rows([0.0, 0.0, 10.0])]))
     beside = (rows([0.0, 0.0, 0.0], [0.0, 0.0, 5.0]), 5)
-    asked = {"layer": "model.relu", "target": 0, "n_steps": 300, "additional_forward_args": beside}
+    asked = {"layer": "model.relu", "target": 0, "n_steps": 500, "additional_forward_args": beside}
     expected = torch.cat([ninety, hundreds])
     yield attributed(name, "a batch", multi, batch, expected=expected, tolerance=0.1, **asked)
     yield attributed(
