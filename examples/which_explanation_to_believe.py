@@ -38,10 +38,11 @@ ON_PICTURES = [
     *("excitation-backprop", "grad-cam", "guided-grad-cam", "layer-cam"),
 ]
 ON_WORDS = [
-    *("gradient", "input-x-gradient", "integrated-gradients"),
+    *("gradient", "input-x-gradient"),
+    {"method": "integrated-gradients", "tolerance": 0.2, "max_steps": 32},
     {"method": "lrp", "composite": "epsilon"},
     *("attention-rollout", "occlusion"),
-    {"method": "lime", "samples": 100},
+    {"method": "lime", "samples": 60},
 ]
 ON_COLUMNS = [
     *("gradient", "input-x-gradient", "integrated-gradients", "deeplift"),
@@ -69,7 +70,7 @@ def sentences(data: Path, out: Path) -> list[str]:
     chosen = [trees[number * len(trees) // SENTENCES].text for number in range(SENTENCES)]
     path = out / "sentences.txt"
     path.write_text("\n".join(chosen) + "\n", encoding="utf-8")
-    return command("minilm-sentiment", path, ON_WORDS, [*ERASING, *ASKING_AGAIN, "gini"], out)
+    return command("minilm-sentiment", path, ON_WORDS, [*ERASING, ASKING_AGAIN[1], "gini"], out)
 
 
 def people(data: Path, out: Path) -> list[str]:

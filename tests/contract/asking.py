@@ -71,12 +71,23 @@ QUICK: dict[str, dict[str, Any]] = {
     "counterfactual diabetes-mlp": {"wanted": 150.0},
     "region-perturbation": {"region": 2, "steps": 4, "draws": 2},
     "region-perturbation efficientnet-lite0": {"region": 50},
+    **{method: {"steps": 4} for method in ("pixel-flipping", "insertion", "deletion", "monotonicity")},
+    **{
+        f"{method} efficientnet-lite0": {"steps": 2}
+        for method in ("pixel-flipping", "insertion", "deletion", "monotonicity")
+    },
+    "selectivity small-cnn": {"patch": 4},
+    "selectivity efficientnet-lite0": {"patch": 112},
+    **{f"irof {case}": {"segments": 4} for case in ("small-cnn", "digits-cnn", "brightness", "efficientnet-lite0")},
+    "road": {"percentages": (20, 60), "measure": "score"},
+    "road efficientnet-lite0": {"percentages": (20,)},
     "infidelity": {"draws": 10},
     "infidelity efficientnet-lite0": {"draws": 3, "random_maps": 2},
     "sensitivity-n": {"shares": (0.1, 0.5), "subsets": 10},
     "sensitivity-n efficientnet-lite0": {"shares": (0.1,), "subsets": 4, "random_maps": 2},
     "faithfulness-correlation": {"subsets": 10},
     "faithfulness-correlation efficientnet-lite0": {"subsets": 4, "random_maps": 2},
+    "faithfulness-estimate small-cnn": {"features": torch.arange(16) // 4},
     "faithfulness-estimate efficientnet-lite0": {"features": torch.arange(224) // 56, "random_maps": 2},
     **{f"{method} efficientnet-lite0": {"shares": (0.5,)} for method in ("sufficiency", "comprehensiveness")},
     "effective-complexity": {"steps": 3},
@@ -106,7 +117,7 @@ QUICK: dict[str, dict[str, Any]] = {
         )
     },
     "relative-stability efficientnet-lite0": {"copies": 1, "radius": 1e-3},
-    "parameter-randomisation": {"layers": 1},
+    "parameter-randomisation": {"layers": 1, "random_maps": 1},
     "non-sensitivity": {"tolerance": 0.2},
     "non-sensitivity efficientnet-lite0": {"features": torch.arange(224) // 112, "draws": 1},
     "forward-simulation": {"studied": 1, "edited": 1.0},

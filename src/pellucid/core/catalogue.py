@@ -44,6 +44,9 @@ def build(description: Mapping[str, Any]) -> Any:
     for field in fields:
         if field not in known:
             raise UsageError(f"{name} has no field {field!r}; {nearest(field, known)}")
+    for field in known.values():
+        if field["required"] and field["name"] not in fields:
+            raise UsageError(f"{name} needs {field['name']}: {field['help']}")
     cls = getattr(importlib.import_module(record["module"]), record["class"])
     return cls(**{field: _read(f"{name}({field}=…)", value, known[field]) for field, value in fields.items()})
 
