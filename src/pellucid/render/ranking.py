@@ -63,7 +63,7 @@ def _(result: Ranking) -> str:
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
         f"content='width=device-width,initial-scale=1'><title>{escape(title)}</title><style>body{{margin:0}}{STYLE}"
         ".pellucid{max-width:90rem}.pellucid .cards{grid-template-columns:repeat(auto-fit,minmax(34rem,1fr))}"
-        ".pellucid tbody th{white-space:nowrap}</style></head>"
+        ".pellucid tbody th{white-space:nowrap}.pellucid thead th.n{white-space:normal}</style></head>"
         f"<body><main class='pellucid'>{''.join(parts)}</main></body></html>\n"
     )
 
