@@ -26,7 +26,7 @@ from pellucid.results.evaluation import Evaluation
 RandomMaps = Annotated[int, Ge(1), "random control maps per example"]
 
 _RESAMPLES = 2000
-_BLOCK = 16
+_BLOCK = 16  # examples whose fixed controls are made at once
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,17 @@ class Judged:
     def cases(self, random_maps: int = 1) -> Iterator[Case]:
         """Every example with its maps and those of the controls, of which the last ``random_maps`` are random."""
         for start in range(0, len(self.inputs), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            answers = [answer.scores[block].double() for answer in self.answers]
-            inputs, target = self.inputs.rows(block), self.target.rows(block)
-            told = answers + [control_maps(self.subject, inputs, name, self.seed) for name in self.controls[:-1]]
-            for row in range(len(inputs)):
-                part = slice(row, row + 1)
-                example = inputs.rows(part)
-                chance = [control_maps(self.subject, example, "random", self.seed, n) for n in range(random_maps)]
-                maps = torch.cat([rows[part] for rows in told] + chance)
-                yield Case(self.subject, example, target.rows(part), maps, start + row, self.seed)
+            block = self.inputs.rows(slice(start, start + _BLOCK))
+            fixed = [control_maps(self.subject, block, name, self.seed) for name in self.controls[:-1]]
+            for place in range(len(block)):
+                row = start + place
+                example = block.rows(slice(place, place + 1))
+                maps = [answer.scores[row : row + 1].double() for answer in self.answers]
+                maps += [control[place : place + 1] for control in fixed]
+                maps += [control_maps(self.subject, example, "random", self.seed, n) for n in range(random_maps)]
+                yield Case(
+                    self.subject, example, self.target.rows(slice(row, row + 1)), torch.cat(maps), row, self.seed
+                )
 
 
 def judged(subject: Subject, query: Judgement, seed: int = 0) -> Judged:
