@@ -262,3 +262,18 @@ def test_a_subject_that_was_asked_can_be_copied(copied):
     subject, given = wrap(seeded(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()), TensorTask()), pixels(2, 3, 4, 4)
     expected = subject.scores(given)
     assert torch.equal(copied(subject).scores(given), expected)
+
+
+def test_an_identity_that_nothing_reads_but_an_operation_ends_the_search():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.same = nn.Conv2d(1, 2, 3), nn.Identity()
+
+        def forward(self, x):
+            return self.same(self.convolution(x)).mean((2, 3))
+
+    network, given = Net().eval(), {"x": pixels(2, 1, 5, 5)}
+    replica = prepared(network, given, call)
+    assert isinstance(replica.convolution, FusedConvolution)
+    torch.testing.assert_close(replica(*given.values()), network(*given.values()))

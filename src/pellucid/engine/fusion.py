@@ -102,7 +102,8 @@ class FusedConvolution(nn.Module):
 def _past_identities(name: str | None, parts: Mapping[str, nn.Module], seen: Mapping[str, Passage]) -> str | None:
     """The reader of what a batch norm returned that was folded."""
     while name is not None and type(parts[name]) is nn.Identity:
-        name = seen[name].reader
+        # What an identity returns is what it was given, so that where nothing reads it after it, it reads itself.
+        name = None if seen[name].reader == name else seen[name].reader
     return name
 
 
