@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from metrics.additive_models import judgement, picture_model, pictures, row_model
 from pellucid.engine import erasing
 from pellucid.engine.coalitions import Game
-from pellucid.engine.erasing import Walk, area_under, curves, erasable, game_of, orders, relevances, stages, walked
+from pellucid.engine.erasing import (
+    Walk,
+    area_under,
+    curves,
+    erasable,
+    game_of,
+    orders,
+    ranked,
+    relevances,
+    stages,
+    walked,
+)
 from pellucid.engine.judged import judged
 
 
@@ -60,6 +71,16 @@ def test_short_walks_of_many_examples_make_few_batches():
     list(walked(walk(case) for case in asked.cases()))
     assert sum(map(len, seen)) > 400
     assert len(seen) <= 3
+
+
+@given(
+    values=st.lists(st.lists(st.integers(-3, 3), min_size=40, max_size=40), min_size=1, max_size=4), up=st.booleans()
+)
+def test_ties_go_to_the_first(values, up):
+    values = torch.tensor(values, dtype=torch.float64)
+    assert torch.equal(ranked(values, ascending=up), values.argsort(dim=1, descending=not up, stable=True))
+    apart = values + torch.rand(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 2
+    assert torch.equal(ranked(apart, ascending=up), apart.argsort(dim=1, descending=not up, stable=True))
 
 
 def test_no_walk_is_no_curve():

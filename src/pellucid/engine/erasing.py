@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,7 +78,17 @@ def game_of(case: Case, features: Features, cover: Baseline, seed: int = 0) -> G
 
 def orders(case: Case, features: Features, *, ascending: bool = False) -> Tensor:
     """The features from the highest to the lowest sum of scores, ``[rows, features]``; ties go to the first."""
-    return relevances(case, features).argsort(dim=1, descending=not ascending, stable=True)
+    return ranked(relevances(case, features), ascending=ascending)
+
+
+def ranked(values: Tensor, *, ascending: bool = False) -> Tensor:
+    """The places of each row's ``values`` from the highest to the lowest, or ``ascending``; ties go to the first."""
+    keys = values if ascending else -values
+    order = torch.from_numpy(np.argsort(keys.numpy(), axis=1))  # several times as fast as a stable sort
+    sorted_keys = keys.gather(1, order)
+    tied = (sorted_keys[:, 1:] == sorted_keys[:, :-1]).any(1)
+    order[tied] = keys[tied].argsort(dim=1, stable=True)
+    return order
 
 
 def relevances(case: Case, features: Features) -> Tensor:
@@ -120,7 +131,9 @@ class Walk:
 
     def masks(self) -> Tensor:
         """Which features are shown at each stage of each row: ``[rows × stages, features]``."""
-        early = self.order.argsort(dim=1)[:, None, :] < self.gone[None, :, None]
+        places = torch.arange(self.order.shape[1]).expand_as(self.order)
+        ranks = torch.empty_like(self.order).scatter_(1, self.order, places)
+        early = ranks[:, None, :] < self.gone[None, :, None]
         return (early if self.restoring else ~early).flatten(0, 1)
 
 

@@ -12,7 +12,7 @@ from pellucid.core.method import method
 from pellucid.core.query import Judgement
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Subject
-from pellucid.engine.erasing import Walk, area_under, erasable, game_of, relevances, stages, walked
+from pellucid.engine.erasing import Walk, area_under, erasable, game_of, ranked, relevances, stages, walked
 from pellucid.engine.judged import Case, Judged, RandomMaps, judged, verdict
 from pellucid.engine.perturb import Baseline, Grouping
 from pellucid.engine.quantus import Compat, area_of_unit_steps, mean_value, superpixels
@@ -87,7 +87,7 @@ class Irof:
         number = features.counts()[0]
         inside = features.segments.expand(case.inputs.value.shape)
         sizes = torch.bincount(inside[inside >= 0], minlength=number)
-        order = (relevances(case, features) / sizes).argsort(dim=1, descending=True, stable=True)
+        order = ranked(relevances(case, features) / sizes)
         game = game_of(_by_probability(case), features, self._cover(case))
         return Walk(game, order, stages(number, number))
 
