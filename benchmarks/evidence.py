@@ -58,12 +58,12 @@ HEADS = ("network", "metric", "maps", "pictures", "quantus", "ours", "faster", "
 
 @dataclass(frozen=True)
 class Contest:
-    """One metric as both know it: quantus' with its fields, ours with the same steps."""
+    """One metric as both know it: quantus' with its fields, ours with the same steps; ``passes`` are quantus' for a map."""
 
     name: str
     theirs: Any
     ours: Any
-    steps: int
+    passes: int
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def compared(contest: Contest, exhibits: Sequence[Exhibit], rounds: int) -> tupl
             if number or exhibit is not exhibits[0]:
                 seconds.append((theirs[0], ours[0]))
         apart = max(apart, difference(theirs[1], ours[1]))
-        passes[0] += contest.steps * maps.shape[0] * maps.shape[1]
+        passes[0] += contest.passes * maps.shape[0] * maps.shape[1]
         passes[1] += ours[1].evaluations["F"]
     quantus_seconds, our_seconds = (statistics.median(times) * len(exhibits) for times in zip(*seconds, strict=True))
     return (
@@ -193,7 +193,7 @@ def contests(channels: int, side: int, steps: int, region: int, regions: int) ->
             f"region perturbation, {regions} squares of {region} × {region}",
             quantus.RegionPerturbation(patch_size=region, regions_evaluation=regions, disable_warnings=True),
             RegionPerturbation(region=region, steps=regions, compat="quantus"),
-            regions,
+            regions + 1,
         ),
     )
 
