@@ -23,13 +23,16 @@ def show(
     *,
     json: Annotated[bool, Parameter(help="one JSON document on standard output", negative=())] = False,
 ) -> None:
-    """Print the page of one thing."""
+    """Print the page of one thing; of a method that is a word of the field too, what the word means as well."""
     methods = {record["id"]: record for record in catalogue()}
     words = {entry.word for entry in GLOSSARY}
     if name.endswith(_SUFFIX) or os.path.isfile(name):
         _result(Path(name), json)
     elif name in methods:
         document(methods[name]) if json else _method(methods[name])
+        if not json and name in words:
+            say("")
+            _term(term(name))
     elif name.casefold() in words:
         found = term(name)
         document(dataclasses.asdict(found)) if json else _term(found)
