@@ -232,6 +232,7 @@ def _ablation():
         "three numbers for a batch of two",
         lambda: lambda x: torch.stack([x.sum(), x.max(), x.min()]),
         BOTH,
+        perturbations_per_eval=2,
         differs="refused sooner",
         ours=Refused("one number"),
     )

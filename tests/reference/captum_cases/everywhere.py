@@ -54,14 +54,14 @@ _BASELINES = {
 }
 _AT_LAYERS = {
     "an activation in place": (BasicModel_MultiLayer, {"inplace": True}, "relu", drawn(4, 3), {"target": 0}),
-    "a layer of two tensors": (
+    "a layer of two tensors, random inputs": (
         BasicModel_MultiLayer,
         {"multi_input_module": True},
         "multi_relu",
         drawn(4, 3),
         {"target": 0},
     ),
-    "several inputs": (
+    "several inputs, at random": (
         BasicModel_MultiLayer_MultiInput,
         {},
         "model.relu",
@@ -77,9 +77,9 @@ _AT_LAYERS = {
         drawn(4, 3),
         {"target": _TUPLES, "additional_forward_args": (None, True)},
     ),
-    "a convolution": (BasicModel_ConvNet, {}, "conv2", drawn(4, 1, 10, 10, scale=100), {"target": 1}),
+    "a convolution, random inputs": (BasicModel_ConvNet, {}, "conv2", drawn(4, 1, 10, 10, scale=100), {"target": 1}),
 }
-_BATCHED = ("targets in outputs of four axes", "several inputs", "a layer of two tensors")
+_BATCHED = ("targets in outputs of four axes", "several inputs, at random", "a layer of two tensors, random inputs")
 
 
 def _of_inputs():

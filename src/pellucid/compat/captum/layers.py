@@ -99,7 +99,10 @@ class GuidedGradCam(LayerAttribution):
                 f"GuidedGradCam: a map {tuple(regions.shape)} cannot be made as large as the input {tuple(like.shape)}; "
                 "name a layer with as many axes, or pass the input as an additional argument"
             )
-        return self.interpolate(regions, extent, mode)
+        try:
+            return self.interpolate(regions, extent, mode)
+        except (NotImplementedError, ValueError) as error:
+            raise UsageError(f"GuidedGradCam: interpolate_mode={mode!r} does not enlarge a map to {extent}") from error
 
 
 class NeuronGradient(LayerAttribution):

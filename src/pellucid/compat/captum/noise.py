@@ -177,6 +177,11 @@ def _noisy(tensors: tuple[Tensor, ...], deviations: tuple[float, ...], samples: 
 def _turns(tensors: tuple[Tensor, ...], baselines: Any, samples: int) -> Tensor:
     """The row of the baselines that each example starts from in each draw, ``[samples, batch]``: each in turn."""
     parts = baselines if isinstance(baselines, tuple) else (baselines,)
+    for part in parts:
+        if not isinstance(part, Tensor | int | float | None):
+            raise UsageError(
+                f"baselines are tensors of as many rows as there are to draw from, or numbers; not {type(part)}"
+            )
     counts = {len(part) for part in parts if isinstance(part, Tensor)}
     if len(counts) > 1:
         raise UsageError(f"baselines of several inputs belong together row by row; they have {sorted(counts)} rows")
