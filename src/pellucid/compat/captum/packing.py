@@ -237,7 +237,8 @@ class Packed(nn.Module):
         place.shapes = [tuple(part.shape) for part in parts]
         point = value if place.single else torch.cat([part.reshape(len(part), -1) for part in parts], 1)
         passed = place.split(self.probe(point))
-        seen.append(passed)
+        # A copy, because what follows may write into it.
+        seen.append(passed.clone() if place.single else tuple(part.clone() for part in passed))
         return passed
 
 
