@@ -25,6 +25,14 @@ def test_one_or_two_players_are_exact(players):
     torch.testing.assert_close(answer.scores[0], orders(worth, players), rtol=0, atol=1e-12)
 
 
+def test_a_small_game_that_is_known_in_full_ends_with_its_values_whatever_the_tolerance():
+    worth = table(1, 4)
+    answer = asked(PermutationShap(baseline=0.0, tolerance=1e-12), worth, 4)
+    torch.testing.assert_close(answer.scores[0], orders(worth, 4), rtol=0, atol=1e-12)
+    assert answer.converged.all()
+    assert answer.evaluations["F"] <= 2**4 + 1
+
+
 def test_the_mean_over_seeds_is_the_shapley_value_for_few_orders():
     worth = table(1, 5)
     exact = asked(ExactShapley(baseline=0.0), worth, 5).scores[0]

@@ -14,6 +14,7 @@ from pellucid.core.subject import Subject
 from pellucid.engine.averaging import Running
 from pellucid.engine.coalitions import Game, HiddenBy, ShownTogether
 from pellucid.engine.playing import Games, Shares, ran_out
+from pellucid.engine.shapley import coalitions, shapley_values
 from pellucid.results.attribution import Attribution
 
 _ROUND = 4
@@ -73,12 +74,16 @@ class PermutationShap:
         average = Running(torch.zeros(game.features))
         game.ends()
         while True:
+            known = game.asked
             for gains in _gains(game, _ROUND if average.count else 2, source):
                 average.add(gains)
             half_width = average.half_width()
             if bool(half_width.max() <= self.tolerance * average.mean.abs().max()):
                 return Shares(average.mean, half_width, True)
-            if game.asked + _ROUND * per_pair > self.budget:
+            if game.asked == known and 2**game.features <= self.budget:
+                # Every order now walks over coalitions that are known: the rest of them gives the values themselves.
+                return Shares(shapley_values(game(coalitions(game.features))), torch.zeros(game.features), True)
+            if game.asked == known or game.asked + _ROUND * per_pair > self.budget:
                 return Shares(average.mean, half_width, False, ran_out(self.budget))
 
 
