@@ -12,7 +12,7 @@ from pellucid.cli.app import main
 from pellucid.engine import rules
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("grad-cam", "lime", "quantus", "shap", "zennit")
+PAGES = ("captum", "grad-cam", "lime", "quantus", "shap", "zennit")
 
 
 def page(name):
