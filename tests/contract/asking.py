@@ -105,7 +105,8 @@ QUICK: dict[str, dict[str, Any]] = {
         )
     },
     **{
-        method: {"copies": 2, "random_maps": 1} for method in ("max-sensitivity", "local-lipschitz", "relative-stability")
+        method: {"copies": 2, "random_maps": 1}
+        for method in ("max-sensitivity", "local-lipschitz", "relative-stability")
     },
     "continuity": {"steps": 2, "random_maps": 1},
     **{
@@ -121,7 +122,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "non-sensitivity": {"tolerance": 0.2},
     "non-sensitivity efficientnet-lite0": {"features": torch.arange(224) // 112, "draws": 1},
     "forward-simulation": {"studied": 1, "edited": 1.0},
-    "interpretation-score": {"context": pl.Context("predict the model", "developer", "What does it answer?"), "studied": 1},
+    "interpretation-score": {
+        "context": pl.Context("predict the model", "developer", "What does it answer?"),
+        "studied": 1,
+    },
     "what-if": {"edit": "box 25%,25%,75%,75% mean; brightness 0.5"},
     "what-if minilm-sentiment": {"edit": "insert really at start; insert not at end"},
     "what-if char-lstm": {"edit": "0 = a; 3 = b"},
