@@ -15,7 +15,7 @@ from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
 
 # Both checks ask every explanation again; one that took more passes than this is not asked.
-PASSES = 200
+PASSES = 100
 _COPIES = 1
 
 
