@@ -19,13 +19,13 @@ from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.coalitions import draws_of
 from pellucid.engine.judging import check_fit, names, same_decision
 from pellucid.engine.perturb import with_padding
+from pellucid.engine.standing import mean_intervals
 from pellucid.engine.targets import Target, resolve
 from pellucid.results.attribution import Attribution
 from pellucid.results.evaluation import Evaluation
 
 RandomMaps = Annotated[int, Ge(1), "random control maps per example"]
 
-_RESAMPLES = 2000
 _BLOCK = 16  # examples whose fixed controls are made at once
 
 
@@ -171,25 +171,17 @@ def verdict(
     )
 
 
-def bootstrap_interval(values: Tensor, seed: int) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of ``values`` ``[examples]``."""
-    picked = np.random.default_rng(seed).integers(0, len(values), (_RESAMPLES, len(values)))
-    low, high = np.quantile(values.numpy()[picked].mean(1), (0.025, 0.975))
-    return float(low), float(high)
-
-
 def _with_chance(rows: Tensor, fixed: int) -> Tensor:
     return torch.cat([rows[:fixed], rows[fixed:].mean(0, keepdim=True)])
 
 
 def _intervals(samples: list[Tensor], per_case: Tensor, fixed: int, seed: int) -> Tensor:
     if len(samples) > 1:
-        found = [bootstrap_interval(values, seed) for values in per_case]
-    else:
-        (sample,) = samples
-        found = [_student(sample[:, row], 0.0) for row in range(fixed)]
-        maps = sample[:, fixed:]
-        found.append(_student(maps.mean(0), 1.0) if maps.shape[1] > 1 else _student(maps[:, 0], 0.0))
+        return mean_intervals(per_case, seed)[:, 1:]
+    (sample,) = samples
+    found = [_student(sample[:, row], 0.0) for row in range(fixed)]
+    maps = sample[:, fixed:]
+    found.append(_student(maps.mean(0), 1.0) if maps.shape[1] > 1 else _student(maps[:, 0], 0.0))
     return torch.tensor(found, dtype=torch.float64)
 
 

@@ -152,7 +152,10 @@ def _stability(check: Evaluation | None, name: str, costly: bool) -> Finding:
     if check is None:
         return Finding(what, "not checked", _unchecked(costly, "its inputs cannot be moved a little"))
     moved = float(check.value[check.names.index(name)])
-    how = f"it changes by {moved:.0%} of its size where the input moves by at most 2 % of its range"
+    radius = (
+        "a little" if check.provenance is None else f"by at most {check.provenance.fields['radius']:.0%} of its range"
+    )
+    how = f"it changes by {moved:.0%} of its size where the input moves {radius}"
     return Finding(what, "passed" if moved < _STEADY else "unclear" if moved < 1 else "failed", how)
 
 

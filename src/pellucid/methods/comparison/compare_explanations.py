@@ -17,12 +17,12 @@ from pellucid.core.result import Result
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Features, Inputs, Subject
-from pellucid.engine.judged import bootstrap_interval
 from pellucid.engine.judging import names
 from pellucid.engine.likeness import bounds, measured, named
 from pellucid.engine.readings import Reading, about_one_decision, check_read, kind_of, listed, read
 from pellucid.engine.served import served
 from pellucid.engine.shared_regions import FEWEST, shared_regions
+from pellucid.engine.standing import mean_intervals
 from pellucid.engine.targets import resolve
 from pellucid.methods.comparison.interpretation_score import InterpretationScore
 from pellucid.results.comparison import Comparison
@@ -144,7 +144,7 @@ class CompareExplanations:
         """The 95 % interval of the mean over examples, of each pair; everything is possible where there is one example."""
         if each.shape[1] == 1:
             return torch.tensor([bounds(measure)] * len(each), dtype=torch.float64)
-        return torch.tensor([bootstrap_interval(values, seed) for values in each], dtype=torch.float64)
+        return mean_intervals(each, seed)[:, 1:]
 
     def _protocol(self, regions: Features, examples: int) -> str:
         counts = sorted(set(regions.counts()))
