@@ -23,7 +23,7 @@ from pellucid.engine.rules import COMPOSITES
 ROOT = Path(__file__).resolve().parents[2]
 STATES = {"to come", "done"}
 ROWS = {"A": 13, "B": 12, "C": 8, "D": 4, "E": 5, "F": 10, "G": 4, "H": 7, "S": 8}
-ROWS |= {"foundation": 9, "attribution": 10, "perturbation": 9, "evidence": 7}
+ROWS |= {"foundation": 9, "attribution": 10, "perturbation": 9, "evidence": 7, "units": 12}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def test_every_row_is_still_there_and_has_a_state():
     parts = [part for part in ROWS if len(part) > 1]
     expected |= {f"{part} {n}" for part in parts for n in range(1, ROWS[part] + 1)}
     assert expected <= names
-    assert len(NAMES) >= 259
+    assert len(NAMES) >= 314
     assert {entry.state for entry in entries()} <= STATES
     assert len(names) == len(entries())
 
