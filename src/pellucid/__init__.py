@@ -44,6 +44,7 @@ _NAMES = {
     "Route": "pellucid.results.route",
     "Simulation": "pellucid.results.simulation",
     "UnitReport": "pellucid.results.unit_report",
+    "WeightMaps": "pellucid.results.weight_maps",
     "Subject": "pellucid.core.subject",
     "Inputs": "pellucid.core.subject",
     "PellucidError": "pellucid.core.errors",
@@ -106,5 +107,6 @@ if TYPE_CHECKING:
     from pellucid.results.route import Route
     from pellucid.results.simulation import Simulation
     from pellucid.results.unit_report import UnitReport
+    from pellucid.results.weight_maps import WeightMaps
     from pellucid.subjects.loading import load
     from pellucid.subjects.wrapping import wrap

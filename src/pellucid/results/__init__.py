@@ -15,6 +15,7 @@ from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
 from pellucid.results.simulation import Simulation
 from pellucid.results.unit_report import UnitReport
+from pellucid.results.weight_maps import WeightMaps
 
 __all__ = [
     "Attribution",
@@ -35,4 +36,5 @@ __all__ = [
     "Simulation",
     "Surface",
     "UnitReport",
+    "WeightMaps",
 ]

@@ -1,5 +1,6 @@
 """The task of models that read text through a tokenizer and a table of embeddings."""
 
+import functools
 import itertools
 import re
 from collections.abc import Callable
@@ -123,6 +124,11 @@ class Text:
             "labels": self.labels,
             "output": self.output,
         }
+
+    @functools.cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tokens in the order of their numbers, which is that of the rows of the table of embeddings."""
+        return tuple(self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer))))
 
     @property
     def _mask_token(self) -> int | None:
