@@ -34,6 +34,7 @@ _NAMES = {
     "ClassResponse": "pellucid.results.class_response",
     "Comparison": "pellucid.results.comparison",
     "Counterfactuals": "pellucid.results.counterfactual",
+    "Decoder": "pellucid.results.decoder",
     "Evaluation": "pellucid.results.evaluation",
     "Interactions": "pellucid.results.interactions",
     "Interpretation": "pellucid.results.interpretation",
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from pellucid.results.class_response import ClassResponse
     from pellucid.results.comparison import Comparison
     from pellucid.results.counterfactual import Counterfactuals
+    from pellucid.results.decoder import Decoder
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.interactions import Interactions
     from pellucid.results.interpretation import Interpretation

@@ -5,6 +5,7 @@ from pellucid.results.change import Change
 from pellucid.results.class_response import ClassResponse
 from pellucid.results.comparison import Comparison
 from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
+from pellucid.results.decoder import Decoder
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.interactions import Interactions
 from pellucid.results.interpretation import Interpretation
@@ -24,6 +25,7 @@ __all__ = [
     "Comparison",
     "Counterfactuals",
     "Curve",
+    "Decoder",
     "Evaluation",
     "Interactions",
     "Interpretation",
