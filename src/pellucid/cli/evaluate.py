@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pellucid.cli.inputs import DEFAULT_SUBJECT, Given, given, method_described, subject_named, target_named
+from pellucid.cli.inputs import (
+    DEFAULT_SUBJECT,
+    Given,
+    distinct,
+    given,
+    method_described,
+    spaced,
+    subject_named,
+    target_named,
+)
 from pellucid.cli.run import Quantity
 from pellucid.core.errors import BadInput, UsageError, nearest
 from pellucid.core.spec import Modality
@@ -59,12 +68,10 @@ def evaluate(
     from pellucid.reports.evaluating import evaluate as evaluated
     from pellucid.reports.writing import check_writable, write_ranking
 
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: at least one input")
     check_writable(out)
     loaded = subject_named(subject, option or ())
-    found = _spaced(given(loaded, (*(data or ()), *inputs), lines=True), limit)
-    names = _distinct([entry.name for entry in found])
+    found = spaced(given(loaded, (*(data or ()), *inputs), lines=True), limit)
+    names = distinct([entry.name for entry in found])
     with progress.shown():
         ranking = evaluated(
             loaded,
@@ -84,22 +91,6 @@ def evaluate(
     else:
         say(*_told(ranking), f"The report: {page}")
     return 0
-
-
-def _spaced(found: list[Given], limit: int | None) -> list[Given]:
-    if limit is None or limit >= len(found):
-        return found
-    return [found[number * len(found) // limit] for number in range(limit)]
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names that tell the inputs apart."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
-    return distinct
 
 
 def _masks(subject: "Subject", folder: Path, found: Sequence[Given]) -> list[Path]:

@@ -64,6 +64,25 @@ def given(
     return [found[row]]
 
 
+def spaced(found: list[Given], limit: int | None) -> list[Given]:
+    """At most ``limit`` of the inputs, evenly spaced."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit}: at least one input")
+    if limit is None or limit >= len(found):
+        return found
+    return [found[number * len(found) // limit] for number in range(limit)]
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names that tell inputs apart."""
+    seen: dict[str, int] = {}
+    told = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        told.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return told
+
+
 def target_named(word: str | None) -> Any:
     """A target or foil: a label or number as it is, ``position,class`` numbers as a tuple."""
     if word is not None and re.fullmatch(r"-?\d+(,-?\d+)+", word):

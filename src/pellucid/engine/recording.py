@@ -1,5 +1,6 @@
 """Activations of layers over a data set, kept on disk: which rows, and how many bytes."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +13,16 @@ from pellucid.core.errors import UsageError, nearest
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.dataset import DataSet
 from pellucid.engine.strongest import places_of
-from pellucid.engine.units import UnitLayer
-from pellucid.engine.walking import Seen, layers_named, walk
+from pellucid.engine.units import UnitLayer, layers_at
+from pellucid.engine.walking import Seen, layer_names, walk
 from pellucid.store.activations import Activations, ActivationStore, Key, Precision
 
 Keep = Literal["all", "max", "mean", "sample"]
 # A shard holds about this many bytes and no more examples than this, so that a kill loses little and files are few.
 _SHARD, _EXAMPLES = 32 * 1024 * 1024, 256
 _ADVICE = (
-    'keep less of each layer (keep="max", "mean" or "sample"), fewer layers or examples, precision="float16", or raise '
-    "the budget"
+    "keep only the max, the mean or a sample of each layer, name fewer layers or examples, keep float16, or raise the "
+    "budget"
 )
 
 
@@ -45,17 +46,18 @@ def record(
     data = data if isinstance(data, DataSet) else DataSet(subject, data)
     kept = _Kept(keep, sample, precision, seed)
     one = data.inputs([0])
-    chosen = layers_named(subject, one, layers)
-    keys = {layer.name: Key(subject.fingerprint, layer.name, data.digest, kept.key()) for layer in chosen}
-    missing = [layer for layer in chosen if not store.whole(keys[layer.name])]
+    names = layer_names(subject, one, layers)
+    keys = {name: Key(subject.fingerprint, name, data.digest, kept.key()) for name in names}
+    store.keep_names(data.digest, data.names)
+    missing = layers_at(subject, one, [name for name in names if not store.whole(keys[name])])
     if missing:
-        sizes = {keys[layer.name]: _size(layer, data, one, kept) for layer in chosen}
-        store.make_room(sizes, _ADVICE)
+        sizes = {keys[layer.name]: _size(layer, data, one, kept) for layer in missing}
+        present = {key: store.activations(key).size for key in keys.values() if key not in sizes}
+        store.make_room(sizes | present, _ADVICE)
         sinks = []
         for layer in missing:
             key = keys[layer.name]
-            told = {"name": subject.name, "keep": keep, "channels": layer.channels, "extent": layer.extent}
-            store.begin(key, {**told, "examples": len(data)})
+            store.begin(key, {"name": subject.name, "examples": len(data), **dataclasses.asdict(layer)})
             each = max(1, min(_EXAMPLES, _SHARD * len(data) // sizes[key]))
             sinks.append(_Rows(layer, kept, store, key, len(data), each))
         walk(subject, data, sinks, "activations")

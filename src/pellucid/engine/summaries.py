@@ -1,8 +1,10 @@
 """What a layer's channels do over a data set, from one pass: the strongest places, moments, correlations,
 distributions."""
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +16,8 @@ from pellucid.engine.dataset import DataSet
 from pellucid.engine.distribution import Distribution
 from pellucid.engine.moments import Moments
 from pellucid.engine.strongest import Strongest
-from pellucid.engine.units import UnitLayer
-from pellucid.engine.walking import Seen, layers_named, walk
+from pellucid.engine.units import UnitLayer, layers_at
+from pellucid.engine.walking import Seen, layer_names, walk
 from pellucid.store.activations import ActivationStore, Key
 
 # Correlations of more channels than this take more than 128 MB per layer, and are left out.
@@ -116,27 +118,40 @@ def summarise(
     if k < 1 or places < 1:
         raise UsageError(f"k={k}, places={places}: at least one of each")
     data = data if isinstance(data, DataSet) else DataSet(subject, data)
-    chosen = layers_named(subject, data.inputs([0]), layers)
+    one = data.inputs([0])
+    names = layer_names(subject, one, layers)
+    keys = {name: Key(subject.fingerprint, name, data.digest, ("summary", k, places, seed)) for name in names}
+    known = {} if store is None else {name: layer for name, key in keys.items() if (layer := _layer(store, key))}
+    known |= {layer.name: layer for layer in layers_at(subject, one, [name for name in names if name not in known])}
     made = {}
-    for layer in chosen:
-        key = Key(subject.fingerprint, layer.name, data.digest, ("summary", k, places, seed))
-        made[layer.name] = _Kept(LayerSummary(layer, k, places, seed), store, key, len(data), every)
+    for name, key in keys.items():
+        told = {"name": subject.name, "examples": len(data), **dataclasses.asdict(known[name])}
+        made[name] = _Kept(LayerSummary(known[name], k, places, seed), store, key, told, every)
     walk(subject, data, list(made.values()), "activations")
     return {name: kept.summary for name, kept in made.items()}
 
 
+def _layer(store: ActivationStore, key: Key) -> UnitLayer | None:
+    """A layer as it was when its summary was begun, so that no pass has to tell."""
+    told = store.facts(key)
+    return UnitLayer(key.layer, told["kind"], tuple(told["shape"]), told["axis"]) if told else None
+
+
+@dataclass
 class _Kept:
     """A summary that goes on from what the store has, and is kept there now and then."""
 
-    def __init__(
-        self, summary: LayerSummary, store: ActivationStore | None, key: Key, total: int, every: float
-    ) -> None:
-        self.summary, self.layer = summary, summary.layer
-        self._store, self._key, self._total, self._every = store, key, total, every
-        self._saved = time.monotonic()
-        state = None if store is None else store.state(key)
+    summary: LayerSummary
+    store: ActivationStore | None
+    key: Key
+    told: dict[str, Any]
+    every: float
+
+    def __post_init__(self) -> None:
+        self.layer, self._saved = self.summary.layer, time.monotonic()
+        state = None if self.store is None else self.store.state(self.key)
         if state is not None:
-            summary.restore(state)
+            self.summary.restore(state)
 
     @property
     def done(self) -> int:
@@ -144,9 +159,9 @@ class _Kept:
 
     def take(self, seen: Seen) -> None:
         self.summary.take(seen)
-        if self._store is None:
+        if self.store is None:
             return
-        if self.done == self._total or time.monotonic() - self._saved >= self._every:
-            self._store.begin(self._key, {"examples": self._total})
-            self._store.keep_state(self._key, self.summary.state())
+        if self.done == self.told["examples"] or time.monotonic() - self._saved >= self.every:
+            self.store.begin(self.key, self.told)
+            self.store.keep_state(self.key, self.summary.state())
             self._saved = time.monotonic()

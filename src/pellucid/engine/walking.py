@@ -16,7 +16,7 @@ from pellucid.core.subject import Inputs, Layer, Subject
 from pellucid.engine.batching import in_batches
 from pellucid.engine.dataset import DataSet
 from pellucid.engine.strongest import peaks
-from pellucid.engine.units import UnitLayer, layer_at
+from pellucid.engine.units import UnitLayer, layers_at
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,15 @@ def _seen(data: DataSet, layer: UnitLayer, activation: Tensor, inputs: Inputs, f
 
 
 def layers_named(subject: Subject, inputs: Inputs, patterns: Sequence[str]) -> list[UnitLayer]:
-    """The layers that patterns mean, in the order of the network.
+    """The layers that :func:`layer_names` finds, with their shapes for these inputs."""
+    return layers_at(subject, inputs, layer_names(subject, inputs, patterns))
 
-    In a pattern ``*`` and ``?`` stand for anything between two dots, and ``**`` for anything at all; it means those
-    layers it matches that have channels. A plain name means that layer, or is refused with the reason.
+
+def layer_names(subject: Subject, inputs: Inputs, patterns: Sequence[str]) -> list[str]:
+    """The names of the layers that patterns mean, in the order of the network.
+
+    In a pattern ``*`` and ``?`` stand for anything between two dots, and ``**`` for anything at all; it means those layers it
+    matches that have channels. A plain name means itself.
     """
     if Access.ACTIVATIONS not in subject.offers:
         raise NotAnswerable(
@@ -135,8 +140,7 @@ def layers_named(subject: Subject, inputs: Inputs, patterns: Sequence[str]) -> l
     known = subject.layers(inputs.rows(slice(0, 1)))
     named = [name for pattern in patterns for name in _matched(pattern, known, subject.name)]
     order = {layer.name: number for number, layer in enumerate(known)}
-    found = [layer_at(subject, inputs, name) for name in dict.fromkeys(named)]
-    return sorted(found, key=lambda layer: order[layer.name.partition("#")[0]])
+    return sorted(dict.fromkeys(named), key=lambda name: order.get(name.partition("#")[0], len(order)))
 
 
 def _matched(pattern: str, known: Sequence[Layer], subject: str) -> list[str]:

@@ -58,15 +58,22 @@ class Activations:
     def __init__(self, folder: Path, manifest: Mapping[str, Any], shards: Sequence[Path]) -> None:
         self.folder = folder
         self.layer: str = manifest["layer"]
-        self.channels: int = manifest["channels"]
-        self.extent: tuple[int, ...] = tuple(manifest["extent"])
-        self.keep: str = manifest["keep"]
+        shape, axis = manifest["shape"], manifest["axis"]
+        self.channels: int = shape[axis]
+        self.extent: tuple[int, ...] = (*shape[:axis], *shape[axis + 1 :])
+        self.size = _size(folder)
+        self._data: str = manifest["data"]
         self._files = [_opened(path) for path in shards]
         lengths = [file.get_slice("values").get_shape()[0] for file in self._files]
         self._starts = torch.tensor([0, *lengths]).cumsum(0)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the examples of the data set were called last, by their numbers."""
+        return tuple(_read(self.folder.parent / f"{self._data}.json") or ())
 
     @property
     def examples(self) -> Tensor:
@@ -135,15 +142,23 @@ class ActivationStore:
         os.utime(folder)
         return Activations(folder, manifest, _chain(folder))
 
+    def keep_names(self, data: str, names: Sequence[str]) -> None:
+        """Keep what the examples of a data set are called."""
+        write_bytes(self.folder / f"{data}.json", json.dumps(list(names), ensure_ascii=False).encode())
+
     def done(self, key: Key) -> int:
         """How many examples of an entry are kept, from the first on."""
         return _end(_chain(self._place(key)))
+
+    def facts(self, key: Key) -> dict[str, Any]:
+        """What an entry was begun with, and its key; nothing where there is none."""
+        return self._manifest(key) or {}
 
     def begin(self, key: Key, facts: Mapping[str, Any]) -> None:
         """Make an entry, or take up one that was begun. ``facts`` are what a reader wants to know beside the key."""
         folder = self._place(key)
         if self._manifest(key) is None:
-            told = {"format": _FORMAT, **dataclasses.asdict(key), **facts}
+            told = {"format": _FORMAT, **facts, **dataclasses.asdict(key)}
             write_bytes(folder / _MANIFEST, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
         os.utime(folder)
 
@@ -222,7 +237,7 @@ def in_bytes(number: int) -> str:
     return f"{number} bytes"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
