@@ -241,6 +241,7 @@ class Subject(Protocol):
         replace: Mapping[str, Replacement] | None = None,
         differentiable: bool | str = False,
         original: bool = False,
+        partial: bool = False,
     ) -> Run:
         """One pass over prepared inputs.
 
@@ -249,7 +250,8 @@ class Subject(Protocol):
         for one example may have many rows: what lies below the layer is then computed once for all of them. With
         ``differentiable`` the scores carry a graph back to the tensors; where it names a layer, back to that layer's
         activation only, which is captured, and nothing below is recorded. ``original`` forbids the private prepared
-        copy of the model, for callers that watch the model's own modules.
+        copy of the model, for callers that watch the model's own modules. With ``partial`` the pass ends as soon as all
+        that is named in ``capture`` was captured: scores are then empty, ``[batch, 0]``.
         """
 
     def layers(self, inputs: Inputs | None = None) -> tuple[Layer, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pellucid.core.errors import SubjectFailed
 from pellucid.core.meter import report
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.targets import Predicted, Several, Target
+from pellucid.engine.targets import Objective, Target
 
 _budget: contextvars.ContextVar[int] = contextvars.ContextVar("budget", default=512 * 1024 * 1024)
 _CACHE = 16 * 1024 * 1024
@@ -84,7 +84,7 @@ def out_of_memory(error: BaseException) -> bool:
 def evaluate(
     subject: Subject,
     inputs: Inputs,
-    target: Target | Several | Predicted,
+    target: Objective,
     rows: Tensor,
     perturbed: Callable[[slice], Tensor],
     what: str = "",

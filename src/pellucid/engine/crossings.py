@@ -193,15 +193,20 @@ def _named(tape: Tape, paths: Paths, names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: tape.marks[name].position)
 
 
-def _crossing(tape: Tape, paths: Paths, name: str) -> Crossing:
-    assert tape.module is not None
-    size, mark = _size(tape, name), tape.marks[name]
+def channel_axis(tape: Tape, name: str) -> int:
+    """Which axis of a layer's output, without the batch axis, holds the channels."""
+    size = _size(tape, name)
     if len(size) < 2:
         raise UsageError(f"layer {name!r} has no axis of channels")
-    written = [number for number in _weighted(tape) if number < mark.position]
-    axis = _channel_axis(size, tape.calls[written[-1]] if written else None)
+    written = [number for number in _weighted(tape) if number < tape.marks[name].position]
+    return _channel_axis(size, tape.calls[written[-1]] if written else None) - 1
+
+
+def _crossing(tape: Tape, paths: Paths, name: str) -> Crossing:
+    assert tape.module is not None
+    size, axis = _size(tape, name), channel_axis(tape, name)
     module: nn.Module = tape.module.get_submodule(name.partition("#")[0])
-    return Crossing(name, type(module).__name__, size[1:], axis - 1, paths.crossed(paths.at[name]))
+    return Crossing(name, type(module).__name__, size[1:], axis, paths.crossed(paths.at[name]))
 
 
 def _channel_axis(size: tuple[int, ...], product: Call | None) -> int:

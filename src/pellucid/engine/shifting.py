@@ -57,10 +57,16 @@ class Shifted:
         replace: Mapping[str, Replacement] | None = None,
         differentiable: bool | str = False,
         original: bool = False,
+        partial: bool = False,
     ) -> Run:
         plain = inputs.at(self._back(inputs.value))
         return self._subject.run(
-            plain, capture=capture, replace=replace, differentiable=differentiable, original=original
+            plain,
+            capture=capture,
+            replace=replace,
+            differentiable=differentiable,
+            original=original,
+            partial=partial,
         )
 
     def layers(self, inputs: Inputs | None = None) -> tuple[Layer, ...]:

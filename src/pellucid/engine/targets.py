@@ -4,7 +4,7 @@ import dataclasses
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +12,20 @@ from torch import Tensor
 from pellucid.core.errors import BadInput, NotAnswerable, UsageError, nearest
 from pellucid.core.query import Decision, Unit
 from pellucid.core.subject import Inputs, OutputKind, Run, Subject
+
+
+class Objective(Protocol):
+    """What is read from a pass, a number per example (of ``Several`` targets a row of them)."""
+
+    @property
+    def capture(self) -> tuple[str, ...]:
+        """The layers that must be captured to read it."""
+
+    def rows(self, rows: Tensor | slice) -> "Objective":
+        """The same question about some of the examples, or about repeated ones."""
+
+    def __call__(self, run: Run) -> Tensor:
+        """``[batch]``, differentiable where the run is."""
 
 
 @dataclass(frozen=True)

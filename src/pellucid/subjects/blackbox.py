@@ -90,6 +90,7 @@ class BlackBox(abc.ABC):
         replace: Mapping[str, Replacement] | None = None,
         differentiable: bool | str = False,
         original: bool = False,
+        partial: bool = False,
     ) -> Run:
         layers = [*capture, *(replace or {})]
         if layers:

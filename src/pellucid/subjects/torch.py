@@ -26,6 +26,10 @@ _KINDS = {
 _ATTENTIONS = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 
 
+class _AllCaptured(BaseException):
+    """Ends a pass of which no more is wanted; not an ``Exception``, which a model may handle itself."""
+
+
 class TorchSubject:
     """Any ``nn.Module``. ``output`` picks the score tensor out of what the module returns (a key, an index, a
     function)."""
@@ -100,6 +104,7 @@ class TorchSubject:
         replace: Mapping[str, Replacement] | None = None,
         differentiable: bool | str = False,
         original: bool = False,
+        partial: bool = False,
     ) -> Run:
         tensors = {name: self._placed(tensor) for name, tensor in inputs.tensors.items()}
         replace = replace or {}
@@ -111,9 +116,12 @@ class TorchSubject:
         with (
             _evaluating(module),
             torch.set_grad_enabled(differentiable is True),
-            self._hooks(capture, replace, differentiable) as captured,
+            self._hooks(capture, replace, differentiable, partial) as captured,
         ):
-            scores = self._call(module, tensors, rows)
+            try:
+                scores = self._call(module, tensors, rows)
+            except _AllCaptured:
+                scores = torch.empty(rows, 0)
         missing = [name for name in capture if name not in captured]
         if missing:
             raise UsageError(f"layer {missing[0]!r} is not called in this pass, so it cannot be captured")
@@ -164,7 +172,7 @@ class TorchSubject:
 
     @contextlib.contextmanager
     def _hooks(
-        self, capture: Sequence[str], replace: Mapping[str, Replacement], differentiable: bool | str
+        self, capture: Sequence[str], replace: Mapping[str, Replacement], differentiable: bool | str, partial: bool
     ) -> Iterator[dict[str, Tensor]]:
         captured: dict[str, Tensor] = {}
         calls: Counter[str] = Counter()
@@ -193,6 +201,8 @@ class TorchSubject:
                 return captured[call].clone()
             # What runs on is a copy, so that a later in-place operation cannot change what was captured.
             captured[call] = output if differentiable else output.detach().clone()
+            if partial and len(captured) == len(set(capture)):
+                raise _AllCaptured
             return output.clone() if differentiable or call in replace else None
 
         with _seen({name: modules[name] for name in sorted(wanted)}, hook):

@@ -1,0 +1,38 @@
+"""How fine a picture is: its power by spatial frequency."""
+
+import torch
+from torch import Tensor
+
+HIGH = 0.25
+
+
+def power(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The power of pictures ``[rows, channels, height, width]`` without their mean, summed over channels, and its radial
+    frequency in cycles per pixel: ``[rows, height, width]`` and ``[height, width]``, of the full spectrum."""
+    centred = images.double() - images.double().mean((2, 3), keepdim=True)
+    rows, columns = (torch.fft.fftfreq(side, dtype=torch.float64) for side in images.shape[2:])
+    found = torch.fft.fft2(centred).abs().square().sum(1)
+    return found, (rows[:, None].square() + columns.square()).sqrt()
+
+
+def high_frequency_share(images: Tensor) -> Tensor:
+    """The share of a picture's power above 0.25 cycles per pixel, ``[rows]``; 0 of a flat picture."""
+    found, frequency = power(images)
+    total = found.flatten(1).sum(1)
+    return found[:, frequency > HIGH].sum(1) / total.clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def centroid(images: Tensor) -> Tensor:
+    """The mean frequency of a picture's power in cycles per pixel, ``[rows]``."""
+    found, frequency = power(images)
+    return (found * frequency).flatten(1).sum(1) / found.flatten(1).sum(1).clamp(min=torch.finfo(torch.float64).tiny)
+
+
+def dominant_wavelength(images: Tensor) -> Tensor:
+    """The wavelength in pixels at which a picture has most power, by rings one frequency step wide: ``[rows]``."""
+    found, frequency = power(images)
+    side = max(images.shape[2:])
+    rings = (frequency * side).round().long()
+    by_ring = torch.zeros(len(images), int(rings.max()) + 1, dtype=torch.float64)
+    by_ring.index_add_(1, rings.flatten(), found.flatten(1))
+    return side / by_ring[:, 1:].argmax(1).add(1).double()
