@@ -138,6 +138,10 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
+# Methods that are asked about a class, not about a unit of a layer.
+OF_CLASSES = {"class-image"}
+
+
 # Layers with units that can be asked about, where a case names no layer.
 UNITS = {
     "digits-cnn": "convolution2",
@@ -242,8 +246,17 @@ def question(method: str, subject: pl.Subject, inputs: Any, **asked: Any) -> Any
     expected = query_type(METHODS[method])
     if expected is pl.Decision:
         return decision
+    layer = asked.get("at", unit_layer(subject.name))
+    if expected is pl.Unit and method in OF_CLASSES:
+        return pl.Unit(target=asked.get("target", 0), data=inputs)
     if expected is pl.Unit:
-        return pl.Unit(asked.get("at", unit_layer(subject.name)), 0, asked.get("target", 0), inputs)
+        return pl.Unit(layer, 0, asked.get("target", 0) if method == "relevance-maximization" else None, inputs)
+    if expected is pl.Code:
+        return pl.Code(inputs, layer)
+    if expected is pl.Representation:
+        return pl.Representation((layer,), inputs)
+    if expected is pl.Fit:
+        return pl.Fit(inputs)
     if expected is pl.Judgement:
         judged = occluded(subject, decision)
         other = dataclasses.replace(judged, scores=judged.scores.square())

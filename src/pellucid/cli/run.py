@@ -66,16 +66,48 @@ def _judgement(
 
 def _unit(
     *inputs: Annotated[
-        str, Parameter(help="the data to look in: pictures or folders of them, texts, rows or .csv files, .npy arrays")
+        str,
+        Parameter(
+            help="the data to look in, where there is any: pictures or folders of them, texts, rows or .csv files, .npy arrays"
+        ),
     ],
-    layer: Annotated[str, _common("the layer that the unit is in, such as blocks.3")],
-    index: Annotated[str | None, _common("a channel, or channel,row,column; without it the method chooses")] = None,
-    target: Annotated[
-        str | None, _common("the class that is looked at; without it each example's predicted one")
+    layer: Annotated[str | None, _common("the layer that the unit is in, such as blocks.3", show_default=False)] = None,
+    index: Annotated[
+        str | None, _common("a channel, or channel,row,column; without it the method chooses", show_default=False)
     ] = None,
+    target: Annotated[str | None, _common("a class: by itself, or that is looked at in the data")] = None,
     limit: Annotated[int | None, _common("of a folder, this many pictures, evenly spaced", show_default=False)] = None,
 ) -> None:
     """Arguments of methods that explain a unit inside the network; read from this signature."""
+
+
+def _code(
+    *inputs: Annotated[str, Parameter(help="what the representation is of: pictures, texts, rows, .npy arrays")],
+    layer: Annotated[str, _common("the layer whose output it is, such as blocks.3")],
+    limit: Annotated[int | None, _common("of a folder, this many pictures, evenly spaced", show_default=False)] = None,
+) -> None:
+    """Arguments of methods that explain what a layer keeps of an input; read from this signature."""
+
+
+def _representation(
+    *inputs: Annotated[
+        str, Parameter(help="the data: pictures or folders of them, texts, rows or .csv files, .npy arrays")
+    ],
+    layer: Annotated[
+        list[str] | None, _common("a layer such as blocks.3; repeat it for several", negative=(), show_default=False)
+    ] = None,
+    limit: Annotated[int | None, _common("of a folder, this many pictures, evenly spaced", show_default=False)] = None,
+) -> None:
+    """Arguments of methods that look at data inside the network; read from this signature."""
+
+
+def _fit(
+    *inputs: Annotated[
+        str, Parameter(help="what to train on: pictures or folders of them, texts, .csv files, .npy arrays")
+    ],
+    limit: Annotated[int | None, _common("of a folder, this many pictures, evenly spaced", show_default=False)] = None,
+) -> None:
+    """Arguments of methods that train something; read from this signature."""
 
 
 def _population(
@@ -91,9 +123,12 @@ def _population(
 
 
 ARGUMENTS: Mapping[str, Callable[..., None]] = {
+    "Code": _code,
     "Decision": _decision,
+    "Fit": _fit,
     "Judgement": _judgement,
     "Population": _population,
+    "Representation": _representation,
     "Unit": _unit,
 }
 
@@ -113,7 +148,7 @@ def _command(record: Mapping[str, Any]) -> Callable[..., None]:
 
     def command(*inputs: str, **options: Any) -> None:
         chosen = {name: options.pop(name) for name in fields if options.get(name) is not None}
-        _ask(record, inputs, {name: _value(value) for name, value in chosen.items()}, options)
+        _ask(record, inputs, {name: _value(value, fields[name]) for name, value in chosen.items()}, options)
 
     arguments = list(inspect.signature(ARGUMENTS[record["query"]]).parameters.values())
     common = list(inspect.signature(_subject_and_answer).parameters.values())
@@ -155,7 +190,9 @@ def _written(value: Any) -> str:
     return value.get("method", str(value)) if isinstance(value, dict) else str(value)
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, field: Mapping[str, Any]) -> Any:
+    if "subject" in field["types"] and isinstance(value, str):
+        return subject_named(value)
     return method_described(value) if isinstance(value, str) else value
 
 
@@ -171,9 +208,10 @@ def _ask(record: Mapping[str, Any], words: tuple[str, ...], fields: dict[str, An
             check_file_writable(path)
     method = build({"method": record["id"], **fields})
     subject = subject_named(options.get("subject", DEFAULT_SUBJECT), options.get("option") or ())
-    lines = record["query"] == "Population"
-    raws = [entry.raw for entry in given(subject, words, options.get("row"), options.get("limit"), lines)]
-    query = _QUERIES[record["query"]](subject, raws[0] if len(raws) == 1 else raws, options)
+    lines, optional = record["query"] == "Population", record["query"] == "Unit"
+    found = given(subject, words, options.get("row"), options.get("limit"), lines) if words or not optional else []
+    raws = [entry.raw for entry in found]
+    query = _QUERIES[record["query"]](subject, raws[0] if len(raws) == 1 else raws or None, options)
     with progress.shown():
         result = method(subject, query)
     if out is not None:
@@ -204,7 +242,25 @@ def _responding_unit(subject: "Subject", inputs: Any, options: Mapping[str, Any]
         number = int(index) if isinstance(index, str) else index
     except ValueError as error:
         raise UsageError(f"--index takes a channel such as 5, or channel,row,column, not {index!r}") from error
-    return Unit(options["layer"], number, target_named(options.get("target")), inputs)
+    return Unit(options.get("layer"), number, target_named(options.get("target")), inputs)
+
+
+def _code_of(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Query":
+    from pellucid.core.query import Code
+
+    return Code(inputs, options["layer"])
+
+
+def _represented(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Query":
+    from pellucid.core.query import Representation
+
+    return Representation(tuple(options.get("layer") or ()), inputs)
+
+
+def _trained_on(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Query":
+    from pellucid.core.query import Fit
+
+    return Fit(inputs)
 
 
 def judged_results(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Judgement":
@@ -291,9 +347,12 @@ def _cases(subject: "Subject", inputs: Any, options: Mapping[str, Any]) -> "Quer
 
 
 _QUERIES: Mapping[str, Callable[["Subject", Any, Mapping[str, Any]], "Query"]] = {
+    "Code": _code_of,
     "Decision": _explained_decision,
+    "Fit": _trained_on,
     "Judgement": judged_results,
     "Population": _cases,
+    "Representation": _represented,
     "Unit": _responding_unit,
 }
 

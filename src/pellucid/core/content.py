@@ -69,6 +69,8 @@ def _feed(hasher: Any, value: Any) -> None:
                 _feed(hasher, entry)
         case set() | frozenset():
             _item(hasher, "set", "".join(sorted(digest(entry) for entry in value)).encode())
+        case _ if isinstance(getattr(value, "fingerprint", None), str):  # a subject
+            _item(hasher, "subject", value.fingerprint.encode())
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             _item(hasher, "record", type(value).__qualname__.encode())
             for field in dataclasses.fields(value):
