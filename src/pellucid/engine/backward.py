@@ -24,8 +24,16 @@ Rule = Callable[[Call, Amounts, Reading], Given]
 _NONE: Mapping[str, Rule] = MappingProxyType({})
 
 
-def walked_back(tape: Tape, values: Tensor, rules: Mapping[str, Rule] = _NONE, otherwise: Rule = transposed) -> Tensor:
+def walked_back(
+    tape: Tape,
+    values: Tensor,
+    rules: Mapping[str, Rule] = _NONE,
+    otherwise: Rule = transposed,
+    seed: Tensor | None = None,
+) -> Tensor:
     """The gradient of Σ ``values`` at the tape's point, in its shape: float64 where the model is, else float32.
+
+    With a ``seed`` in the shape of ``values`` that is what begins the way back, in the place of ones.
 
     ``rules`` say by the name of an operation (``"aten.relu"``; its in-place form has the same) what it hands back instead
     of its derivative, ``otherwise`` what all others do. Where values were computed without the point, it is refused.
@@ -39,7 +47,8 @@ def walked_back(tape: Tape, values: Tensor, rules: Mapping[str, Rule] = _NONE, o
     read = reader(precision(tape, values))
     ledger = Ledger()
     with torch.inference_mode(False), torch.no_grad():
-        ledger.give(last, torch.ones_like(read(last)), ())
+        start = read(last)
+        ledger.give(last, torch.ones_like(start) if seed is None else seed.to(start), ())
         for call in reversed(tape.calls):
             amounts = [
                 ledger.take(output.memory, output.geometry)[0] if output is not None and output.depends else None

@@ -44,6 +44,17 @@ _RECTIFIERS: Mapping[str, tuple[tuple[int, str, Any], ...]] = {
 }
 
 
+def deconvolved(call: Call, amount: Tensor, read: Reading) -> Given:
+    """R = relu(g), whatever was rectified on the way forward (zeiler2014visualizing)."""
+    source = call.inputs[0]
+    return [(source, amount.clamp(min=0).sum_to_size(source.size))]
+
+
+def guided(call: Call, amount: Tensor, read: Reading) -> Given:
+    """R = relu(g) · derivative (springenberg2015striving)."""
+    return transposed(call, (amount.clamp(min=0),), read)
+
+
 def rectifies(call: Call) -> bool:
     """Whether an operation cuts its one input off below zero: ReLU, ReLU6, and clamps, thresholds and maxima at 0.
 
@@ -71,7 +82,7 @@ def rectified_map(subject: Subject, query: Decision, signal: Signal, masked: boo
     target = resolve(subject, inputs, query)
     size = max(1, subject.batch_size(inputs) // 2)
     parts = [slice(start, start + size) for start in range(0, len(inputs), size)]
-    rule = _Rectified(signal, masked)
+    rule = Rectified(signal, masked)
     found = [_maps(subject, inputs.rows(part), target.rows(part), query.at, rule) for part in parts]
     values = torch.cat([part[0] for part in found])
     answer = attribution(subject, inputs, query, target, torch.cat([part[1] for part in found]), values)
@@ -86,7 +97,7 @@ def rectified_map(subject: Subject, query: Decision, signal: Signal, masked: boo
 
 
 def _maps(
-    subject: Subject, inputs: Inputs, target: Target, at: str, rule: "_Rectified"
+    subject: Subject, inputs: Inputs, target: Target, at: str, rule: "Rectified"
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Values, maps, and maps with the last weights at random if there are any."""
     random = _RandomLastLayer()
@@ -102,7 +113,7 @@ def _maps(
     return values.cpu(), maps.cpu(), others.cpu() if random.met else None
 
 
-class _Rectified:
+class Rectified:
     """The signal at rectifiers, the derivative everywhere else.
 
     It knows whether it ``met`` a rectifier, and whether anything that it did ``sees`` the values that flowed forward.

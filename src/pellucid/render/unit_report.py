@@ -8,8 +8,18 @@ from PIL import Image, ImageDraw, ImageFont
 from pellucid.core.result import page, plot
 from pellucid.core.subject import Origin
 from pellucid.render.charts import bars_picture
-from pellucid.render.fragments import STYLE, background, caveat_of, figure, heading_of, raw_of, table_beside
+from pellucid.render.fragments import (
+    STYLE,
+    background,
+    caveat_of,
+    figure,
+    heading_of,
+    raw_of,
+    shown_input,
+    table_beside,
+)
 from pellucid.render.heatmap import data_uri, is_picture, jpeg, overlay, plane, smoothed
+from pellucid.render.patches import beside, framed, patch, projection
 from pellucid.results.attribution import Attribution
 from pellucid.results.unit_report import UnitReport
 
@@ -19,7 +29,10 @@ _FRAME = "#1a1a1a"
 
 @plot.register
 def _(result: UnitReport) -> Image.Image:
-    """A sheet of the examples with their maps and regions; bars where they are no pictures."""
+    """A sheet of the examples with their maps and regions, or cut to these; bars where they are no pictures."""
+    if _has_patches(result):
+        patches = [beside(*_patches(result, rank), side=_TILE) for rank in range(len(result.examples))]
+        return _sheet([(tile, caption(result, rank)) for rank, tile in enumerate(patches)], result.unit, 3)
     if result.maps is not None and is_picture(result.maps):
         tiles = [(_tile(result, rank), caption(result, rank)) for rank in range(len(result.examples))]
         return _sheet(tiles, result.unit)
@@ -42,24 +55,47 @@ def caption(result: UnitReport, rank: int) -> str:
     """Rank, first measure and class of one example."""
     row = result.table()[rank]
     first = next(iter(result.measures))
-    asked = f", {row['explains']}" if "explains" in row else ""
+    asked = f", {row['explains']}" if "explains" in row else f", {row['name']}" if "name" in row else ""
     return f"{rank + 1}: {first} {row[first]:.3g}{asked}"
 
 
 def _card(result: UnitReport, rank: int) -> str:
     row, maps = result.table()[rank], result.maps
     told = "".join(f"<li>{escape(name)} {row[name]:.4g}</li>" for name in result.measures)
+    if maps is not None:
+        told += "".join(f"<li>{row[name]:.0%} {escape(name)}</li>" for name in maps.quality)
+    name = f", {escape(row['name'])}" if "name" in row else ""
     shown = ""
-    if maps is not None and is_picture(maps):
+    if _has_patches(result):
+        alternative = f"{row['name']}: the region that {result.unit} sees, framed and cut out."
+        tiles = beside(*_patches(result, rank, whole=True), side=_TILE)
+        shown = f"<img alt='{escape(alternative, quote=True)}' src='{data_uri(jpeg(tiles, tiles.width))}'>"
+    elif maps is not None and is_picture(maps):
         alternative = f"Example {row['example']}: what of it speaks through {result.unit}, its region framed."
         shown = f"<img alt='{escape(alternative, quote=True)}' src='{data_uri(jpeg(_tile(result, rank, _LARGE)))}'>"
     elif maps is not None:
         origin = Origin(raw_of(result, row["example"]))
         shown = figure(maps, rank, origin) + table_beside(maps, rank, origin)
+    elif result.shown is not None:
+        shown = shown_input(result.shown.origins[rank] if result.shown.origins else None)
     return (
         f"<section class='card'><h3>{escape(caption(result, rank))}</h3>{shown}<ul class='facts'>"
-        f"<li>example {row['example']} of the data</li>{told}</ul></section>"
+        f"<li>example {row['example']} of the data{name}</li>{told}</ul></section>"
     )
+
+
+def _has_patches(result: UnitReport) -> bool:
+    return result.shown is not None and result.shown.value.ndim == 4
+
+
+def _patches(result: UnitReport, rank: int, whole: bool = False) -> list[Image.Image]:
+    """What the unit sees of an example; before it what excites it there, where that was projected back, and the ``whole``."""
+    assert result.shown is not None
+    region = None if result.regions is None else result.regions[rank]
+    seen = patch(result.shown, rank, region, _TILE)
+    pictures = [framed(result.shown, rank, region, _TILE)] if whole else []
+    projected = [] if result.maps is None else [projection(result.maps.scores[rank], region).resize(seen.size)]
+    return [*pictures, *projected, seen]
 
 
 def _others(result: UnitReport) -> str:
@@ -109,8 +145,8 @@ def _box(maps: Attribution, rank: int) -> tuple[int, int, int, int] | None:
     return origins[rank].box if origins else None
 
 
-def _sheet(tiles: list[tuple[Image.Image, str]], title: str) -> Image.Image:
-    columns = min(_COLUMNS, len(tiles))
+def _sheet(tiles: list[tuple[Image.Image, str]], title: str, most: int = _COLUMNS) -> Image.Image:
+    columns = min(most, len(tiles))
     rows = -(-len(tiles) // columns)
     cell = (max(max(tile.width for tile, _ in tiles), _TILE) + _GAP, _TILE + _TEXT + _GAP)
     whole = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _TEXT + 2 * _GAP), "white")

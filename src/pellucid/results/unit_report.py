@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pellucid.core.record import record
 from pellucid.core.result import Result
+from pellucid.core.subject import Inputs
 from pellucid.results.attribution import Attribution
 
 
@@ -20,7 +21,11 @@ class UnitReport(Result):
     strongest by the first measure, best first. ``maps`` show what of each speaks through the unit, ``regions`` ``[examples
     shown, 4]`` the part of each picture (top, left, bottom, right, in the network's own pixels) that its strongest place
     sees. Where the unit was looked for, ``channels`` ``[channels]`` is the first measure of every channel of the layer,
-    summed over the data.
+    over all the data.
+
+    ``names`` are those of the examples shown, ``places`` the full indices into the layer's output where each is strongest.
+    ``shown`` are these examples as the network reads them; they stay in memory only, because pictures of people are
+    personal data.
     """
 
     layer: str
@@ -30,6 +35,9 @@ class UnitReport(Result):
     maps: Attribution | None = None
     regions: Tensor | None = None
     channels: Tensor | None = None
+    names: tuple[str, ...] = ()
+    places: tuple[tuple[int, ...], ...] = ()
+    shown: Inputs | None = field(default=None, compare=False, repr=False)
     evaluations: Mapping[str, int] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -40,6 +48,9 @@ class UnitReport(Result):
             raise ValueError("examples are outside the data")
         if self.maps is not None and len(self.maps) != len(self.examples):
             raise ValueError(f"{len(self.maps)} maps for {len(self.examples)} examples")
+        for what in ("names", "places"):
+            if getattr(self, what) and len(getattr(self, what)) != len(self.examples):
+                raise ValueError(f"{len(getattr(self, what))} {what} for {len(self.examples)} examples")
         if self.regions is not None and tuple(self.regions.shape) != (len(self.examples), 4):
             raise ValueError(f"regions are {tuple(self.regions.shape)} for {len(self.examples)} examples")
 
@@ -55,14 +66,23 @@ class UnitReport(Result):
     def table(self) -> list[dict[str, Any]]:
         rows = []
         for rank, number in enumerate(self.examples.tolist()):
-            asked = {} if self.maps is None else {"explains": self.maps.question(rank)}
-            measured = {name: float(values[number]) for name, values in self.measures.items()}
-            rows.append({"rank": rank + 1, "example": number, **asked, **measured})
+            row: dict[str, Any] = {"rank": rank + 1, "example": number}
+            if self.names:
+                row["name"] = self.names[rank]
+            if self.maps is not None and self.maps.target is not None:
+                row["explains"] = self.maps.question(rank)
+            row |= {name: float(values[number]) for name, values in self.measures.items()}
+            if self.places:
+                row["place"] = ",".join(map(str, self.places[rank]))
+            if self.regions is not None:
+                row["region"] = ",".join(map(str, self.regions[rank].tolist()))
+            qualities = {} if self.maps is None else self.maps.quality
+            rows.append(row | {name: float(values[rank]) for name, values in qualities.items()})
         return rows
 
     def summary(self) -> str:
         first, *others = self.measures
-        best = ", ".join(f"{row['example']} ({row[first]:.3g})" for row in self.table()[:5])
+        best = ", ".join(f"{row.get('name', row['example'])} ({row[first]:.3g})" for row in self.table()[:5])
         lines = [f"{self.unit}: of {len(self.measures[first])} examples, {first} is largest for {best}"]
         for other in others:
             same = len(set(self.examples.tolist()) & set(self.strongest(other).tolist()))
@@ -71,4 +91,6 @@ class UnitReport(Result):
             order = self.channels.argsort(descending=True, stable=True)[:5].tolist()
             told = ", ".join(f"{number} ({float(self.channels[number]):.3g})" for number in order)
             lines.append(f"Of {len(self.channels)} channels, {first} over all examples is largest for {told}.")
+        for name, shares in ({} if self.maps is None else self.maps.quality).items():
+            lines.append(f"{name}: {float(shares.mean()):.0%} on average, {float(shares.min()):.0%} at least.")
         return "\n".join([*lines, *self.notes])

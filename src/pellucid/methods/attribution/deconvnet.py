@@ -2,15 +2,11 @@
 
 from typing import ClassVar
 
-from torch import Tensor
-
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Point, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.rectifiers import rectified_map
-from pellucid.engine.tape import Call
-from pellucid.engine.transposes import Given, Reading
+from pellucid.engine.rectifiers import deconvolved, rectified_map
 from pellucid.results.attribution import Attribution
 
 
@@ -48,10 +44,4 @@ class Deconvnet:
     )
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        return rectified_map(subject, query, _rectified, masked=False)
-
-
-def _rectified(call: Call, amount: Tensor, read: Reading) -> Given:
-    """R = relu(g)."""
-    source = call.inputs[0]
-    return [(source, amount.clamp(min=0).sum_to_size(source.size))]
+        return rectified_map(subject, query, deconvolved, masked=False)

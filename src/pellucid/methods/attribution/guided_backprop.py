@@ -2,15 +2,11 @@
 
 from typing import ClassVar
 
-from torch import Tensor
-
 from pellucid.core.method import method
 from pellucid.core.query import Decision
 from pellucid.core.spec import Access, Asker, Dimension, Point, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.rectifiers import rectified_map
-from pellucid.engine.tape import Call
-from pellucid.engine.transposes import Given, Reading, transposed
+from pellucid.engine.rectifiers import guided, rectified_map
 from pellucid.results.attribution import Attribution
 
 
@@ -46,9 +42,4 @@ class GuidedBackprop:
     )
 
     def __call__(self, subject: Subject, query: Decision) -> Attribution:
-        return rectified_map(subject, query, _guided, masked=True)
-
-
-def _guided(call: Call, amount: Tensor, read: Reading) -> Given:
-    """R = relu(g) · derivative."""
-    return transposed(call, (amount.clamp(min=0),), read)
+        return rectified_map(subject, query, guided, masked=True)
