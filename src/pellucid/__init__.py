@@ -46,6 +46,7 @@ _NAMES = {
     "Simulation": "pellucid.results.simulation",
     "UnitReport": "pellucid.results.unit_report",
     "WeightMaps": "pellucid.results.weight_maps",
+    "WeightScores": "pellucid.results.weight_scores",
     "Subject": "pellucid.core.subject",
     "Inputs": "pellucid.core.subject",
     "PellucidError": "pellucid.core.errors",
@@ -110,5 +111,6 @@ if TYPE_CHECKING:
     from pellucid.results.simulation import Simulation
     from pellucid.results.unit_report import UnitReport
     from pellucid.results.weight_maps import WeightMaps
+    from pellucid.results.weight_scores import WeightScores
     from pellucid.subjects.loading import load
     from pellucid.subjects.wrapping import wrap

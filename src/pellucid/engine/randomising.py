@@ -1,6 +1,5 @@
 """A network whose layers forget what they learned, one group after the other: the copy is changed, never the network."""
 
-import copy
 from collections.abc import Iterator
 from typing import Literal
 
@@ -11,6 +10,7 @@ from torch import Generator, Tensor, nn
 from pellucid.core.errors import NotAnswerable
 from pellucid.core.seeds import generator
 from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.parameter_units import copied
 
 Order = Literal["cascading", "independent"]
 Redrawn = Literal["normal", "permuted"]
@@ -25,7 +25,7 @@ def randomised(
     the statistics of batch norms, which are no parameters; ``independent`` restores it. All stages are one copy of the
     module: ask each before the next. The draws depend on the network and the seed only.
     """
-    module = _copied(subject)
+    module = copied(subject)
     answering = subject.with_module(module)
     own, parts = _parts(subject.module), _parts(module)
     done: set[int] = set()
@@ -70,14 +70,6 @@ def _parts(module: nn.Module | None) -> dict[str, Tensor]:
     assert module is not None
     named = module.named_parameters(remove_duplicate=False)
     return {name: parameter for name, parameter in named if parameter.is_floating_point()}
-
-
-def _copied(subject: Subject) -> nn.Module:
-    try:
-        found: nn.Module = copy.deepcopy(subject.module)  # type: ignore[assignment]
-    except Exception as error:  # Anything may refuse to be copied, in its own words.
-        raise NotAnswerable(f"{subject.name} cannot be copied, so its weights cannot be randomised: {error}") from error
-    return found
 
 
 def _drawn_anew(values: Tensor, redrawn: Redrawn, source: Generator) -> Tensor:

@@ -21,6 +21,7 @@ from pellucid.render import route as _route  # noqa: F401  (registers its pictur
 from pellucid.render import simulation as _simulation  # noqa: F401  (registers its picture and page)
 from pellucid.render import unit_report as _unit_report  # noqa: F401  (registers its picture and page)
 from pellucid.render import weight_maps as _weight_maps  # noqa: F401  (registers its picture and page)
+from pellucid.render import weight_scores as _weight_scores  # noqa: F401  (registers its picture and page)
 from pellucid.render.charts import bars_picture
 from pellucid.render.fragments import (
     STYLE,

@@ -17,6 +17,7 @@ from pellucid.results.route import Route
 from pellucid.results.simulation import Simulation
 from pellucid.results.unit_report import UnitReport
 from pellucid.results.weight_maps import WeightMaps
+from pellucid.results.weight_scores import WeightScores
 
 __all__ = [
     "Attribution",
@@ -39,4 +40,5 @@ __all__ = [
     "Surface",
     "UnitReport",
     "WeightMaps",
+    "WeightScores",
 ]
