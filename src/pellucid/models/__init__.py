@@ -1,7 +1,7 @@
 """Small trainable models, and the networks that the zoo's subjects are made of, with their weights."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _NAMES = {
     "RBM": "pellucid.models.rbm",
@@ -12,6 +12,8 @@ _NAMES = {
     "Denoising": "pellucid.models.stacked_autoencoder",
 }
 
+__all__ = ["DBN", "RBM", "ContrastiveDivergence", "Denoising", "DenoisingAutoencoder", "StackedAutoencoder"]
+
 
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
@@ -21,3 +23,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(_NAMES)
+
+
+if TYPE_CHECKING:
+    from pellucid.models.dbn import DBN
+    from pellucid.models.rbm import RBM, ContrastiveDivergence
+    from pellucid.models.stacked_autoencoder import Denoising, DenoisingAutoencoder, StackedAutoencoder

@@ -16,14 +16,19 @@ class DBN(TiedStack):
     def __init__(self, layers: Sequence[RBM]) -> None:
         super().__init__(layers)
 
+    def machine(self, number: int) -> RBM:
+        """The machine between the inputs and the hidden units of layer ``number``."""
+        layer = self.layers[number]
+        assert isinstance(layer, RBM)
+        return layer
+
     def descended(self, values: Tensor, below: int, generator: torch.Generator) -> Tensor:
         """The mean of the visible units ``[…, visible]`` given the inputs ``[…]`` of layer ``below``.
 
         Layers between are sampled on the way down, and only the last step is a mean.
         """
         for number in reversed(range(below)):
-            layer = self.layers[number]
-            assert isinstance(layer, RBM)
+            layer = self.machine(number)
             values = layer.sampled_visible(values, generator) if number else layer.visible_mean(values)
         return values
 
