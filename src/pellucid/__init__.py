@@ -36,6 +36,7 @@ _NAMES = {
     "Counterfactuals": "pellucid.results.counterfactual",
     "Decoder": "pellucid.results.decoder",
     "Evaluation": "pellucid.results.evaluation",
+    "FeatureImages": "pellucid.results.feature_images",
     "Interactions": "pellucid.results.interactions",
     "Interpretation": "pellucid.results.interpretation",
     "Picks": "pellucid.results.picks",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from pellucid.results.counterfactual import Counterfactuals
     from pellucid.results.decoder import Decoder
     from pellucid.results.evaluation import Evaluation
+    from pellucid.results.feature_images import FeatureImages
     from pellucid.results.interactions import Interactions
     from pellucid.results.interpretation import Interpretation
     from pellucid.results.picks import Picks

@@ -68,7 +68,7 @@ def _unit(
     *inputs: Annotated[
         str,
         Parameter(
-            help="the data to look in, where there is any: pictures or folders of them, texts, rows or .csv files, .npy arrays"
+            help="the data to look in, where there is any: pictures, folders of them, texts, rows, .csv files, .npy arrays"
         ),
     ],
     layer: Annotated[str | None, _common("the layer that the unit is in, such as blocks.3", show_default=False)] = None,

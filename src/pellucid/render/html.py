@@ -12,6 +12,7 @@ from pellucid.render import class_response as _class_response  # noqa: F401  (re
 from pellucid.render import comparison as _comparison  # noqa: F401  (registers its picture and page)
 from pellucid.render import counterfactual as _counterfactual  # noqa: F401  (registers its picture and page)
 from pellucid.render import decoder as _decoder  # noqa: F401  (registers its picture and page)
+from pellucid.render import feature_images as _feature_images  # noqa: F401  (registers its picture and page)
 from pellucid.render import interactions as _interactions  # noqa: F401  (registers its picture and page)
 from pellucid.render import picks as _picks  # noqa: F401  (registers its picture and page)
 from pellucid.render import ranking as _ranking  # noqa: F401  (registers its picture and page)

@@ -7,6 +7,7 @@ from pellucid.results.comparison import Comparison
 from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 from pellucid.results.decoder import Decoder
 from pellucid.results.evaluation import Evaluation
+from pellucid.results.feature_images import FeatureImages
 from pellucid.results.interactions import Interactions
 from pellucid.results.interpretation import Interpretation
 from pellucid.results.picks import Picks
@@ -28,6 +29,7 @@ __all__ = [
     "Curve",
     "Decoder",
     "Evaluation",
+    "FeatureImages",
     "Interactions",
     "Interpretation",
     "Picks",

@@ -1,0 +1,154 @@
+"""Pictures for units, several starts of each in one batch: what the methods that draw them share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.core.content import digest
+from pellucid.core.errors import NotAnswerable, PellucidError, SubjectFailed, UsageError
+from pellucid.core.query import Unit
+from pellucid.core.spec import Modality
+from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.canvases import Bounds, Parametrisation, Pixels, Spectrum, drawn
+from pellucid.engine.optimize import Canvas, Course
+from pellucid.engine.picture_evidence import evidence
+from pellucid.engine.targets import Objective
+from pellucid.engine.units import Over, objective_of
+from pellucid.results.feature_images import FeatureImages
+
+# Pictures are drawn no larger than this unless a size is named: it is an eighth of the work of 224 × 224, and as clear.
+SIDE = 128
+
+
+def blank(subject: Subject, query: Unit, rows: int, size: int | None = None) -> tuple[Inputs, tuple[str, ...]]:
+    """Inputs of zeros to draw on, in the shape that the subject reads, and notes on what was chosen.
+
+    Pictures are ``size`` × ``size``; without a size as large as the network's own, or 128 where that is larger and the
+    network takes it. Other inputs have the shape of the task's example or of the query's data.
+    """
+    one = shape_of(subject, query)
+    if not one.value.is_floating_point():
+        raise NotAnswerable(
+            f"{subject.name} reads whole numbers, which cannot be drawn; ask at a network that reads vectors"
+        )
+    index = torch.zeros(rows, dtype=torch.long)
+    if subject.task.modality is not Modality.IMAGE:
+        if size is not None:
+            raise UsageError("size= is of pictures")
+        return one.rows(index, torch.zeros_like(one.value)[index]), ()
+    own = tuple(one.value.shape[2:])
+    if size is None and max(own) > SIDE and _takes(subject, one, SIDE):
+        note = f"Drawn at {SIDE} × {SIDE} pixels; the network's own size is {own[0]} × {own[1]} (size={max(own)})."
+        return _sized(one, rows, (SIDE, SIDE)), (note,)
+    return _sized(one, rows, own if size is None else (size, size)), ()
+
+
+def shape_of(subject: Subject, query: Unit) -> Inputs:
+    """One example, of which only the shape counts: the task's, or the first of the query's data."""
+    example = subject.task.example()
+    if example is None and query.data is None:
+        raise UsageError(f"the shape of what {subject.name} reads is not known; give data, or shape= to its task")
+    return (subject.prepare(query.data) if example is None else example).rows(slice(0, 1))
+
+
+def bounds_of(subject: Subject, inputs: Inputs) -> Bounds:
+    """The bounds of one example's point, None where there are none."""
+    bounds = subject.task.bounds(inputs)
+    return (
+        None
+        if bounds is None
+        else (
+            bounds[0].reshape(bounds[0].shape[-inputs.value.ndim + 1 :]),
+            bounds[1].reshape(bounds[1].shape[-inputs.value.ndim + 1 :]),
+        )
+    )
+
+
+def start(parametrisation: Parametrisation, inputs: Inputs, bounds: Bounds, seeds: Sequence[int]) -> Canvas:
+    """A canvas of small noise for each seed: a spectrum, or the pixels themselves around the middle of the bounds."""
+    shape = tuple(inputs.value.shape[1:])
+    if parametrisation == "fft" and len(shape) == 3:
+        return Spectrum.noise(seeds, shape, bounds)
+    noise = drawn(seeds, shape)
+    if bounds is None:
+        return Pixels(0.1 * noise)
+    low, high = (bound.to(noise) for bound in bounds)
+    return Pixels((low + high) / 2 + 0.05 * (high - low) * noise)
+
+
+def seeds_of(seed: int, unit: str, starts: int) -> list[int]:
+    """A seed for each start of a unit, the same whatever else is drawn beside it."""
+    base = int(digest([seed, unit])[:12], 16)
+    return [base + number for number in range(starts)]
+
+
+def drawn_unit(
+    subject: Subject,
+    query: Unit,
+    starts: int,
+    size: int | None,
+    seed: int,
+    over: Over,
+    ascent: Callable[[Inputs, Objective, Sequence[int]], Course],
+    second: Subject | None = None,
+) -> FeatureImages:
+    """Pictures of the query's unit from several starts, with the evidence beside them."""
+    inputs, notes = blank(subject, query, starts, size)
+    objective, name = objective_of(subject, inputs, query, over)
+    course = ascent(inputs, objective, seeds_of(seed, name, starts))
+    return told(
+        subject,
+        query,
+        inputs,
+        objective,
+        course,
+        (name,) * starts,
+        [f"start {n + 1}" for n in range(starts)],
+        second,
+        notes,
+    )
+
+
+def told(
+    subject: Subject,
+    query: Unit,
+    inputs: Inputs,
+    objective: Objective,
+    course: Course,
+    units: Sequence[str],
+    captions: Sequence[str],
+    second: Subject | None = None,
+    notes: Sequence[str] = (),
+) -> FeatureImages:
+    """The pictures of an ascent as a result, with their evidence."""
+    data = None if query.data is None else subject.prepare(query.data)
+    known: Mapping[str, Any] = evidence(subject, inputs.at(course.images), objective, units, data, second)
+    still = [caption for caption, moved in zip(captions, course.moved.tolist(), strict=True) if not moved]
+    said = [f"Nothing moved {', '.join(still)}: the gradient there is zero."] if still else []
+    bounds = bounds_of(subject, inputs)
+    return FeatureImages(
+        images=course.images,
+        units=tuple(units),
+        captions=tuple(captions),
+        activations=course.values.double(),
+        low=None if bounds is None else bounds[0],
+        high=None if bounds is None else bounds[1],
+        evidence=known,
+        trace=course.trace,
+        notes=(*notes, *said),
+    )
+
+
+def _takes(subject: Subject, one: Inputs, side: int) -> bool:
+    try:
+        subject.run(_sized(one, 1, (side, side)))
+    except (SubjectFailed, PellucidError):
+        return False
+    return True
+
+
+def _sized(one: Inputs, rows: int, sides: tuple[int, ...]) -> Inputs:
+    value: Tensor = one.value.new_zeros((rows, one.value.shape[1], *sides))
+    return one.rows(torch.zeros(rows, dtype=torch.long), value)

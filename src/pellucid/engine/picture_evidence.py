@@ -1,0 +1,103 @@
+"""The evidence beside synthetic pictures: what real data do to the same units, and whether anything else agrees."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pellucid.core.errors import NotComparable
+from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.batching import evaluate
+from pellucid.engine.spectra import high_frequency_share
+from pellucid.engine.targets import Objective, Target, probabilities
+from pellucid.results import feature_images as named
+
+
+def evidence(
+    subject: Subject,
+    images: Inputs,
+    objective: Objective,
+    units: Sequence[str],
+    data: Inputs | None = None,
+    second: Subject | None = None,
+) -> Mapping[str, Tensor]:
+    """What is known of each image, ``[images]`` by name: see :class:`~pellucid.FeatureImages`.
+
+    ``objective`` has a row per image, ``units`` names the unit of each: images of one unit are its starts. The data are
+    measured once per unit. ``second`` is another network with the same classes.
+    """
+    found: dict[str, Tensor] = {}
+    if data is not None:
+        found |= _over_data(subject, data, objective, units) | _nearest(subject, images, data)
+    if images.value.ndim == 4 and min(images.value.shape[2:]) > 1:
+        found[named.FINE] = high_frequency_share(images.value)
+    if len(set(units)) < len(units):
+        found[named.AGREEMENT] = agreement(images.value, units)
+    if isinstance(objective, Target) and subject.task.output != "value":
+        found[named.PROBABILITY], _ = _class(subject, images, objective)
+        if second is not None:
+            found[named.TRANSFER], found[named.RANK] = _class(second, _resized(images, second), objective)
+    elif second is not None:
+        raise NotComparable(
+            f"{second.name} has no unit that is known to be the same; a second network can be asked of classes"
+        )
+    return found
+
+
+def agreement(images: Tensor, units: Sequence[str]) -> Tensor:
+    """The mean cosine of each image, without its mean, with the others of its unit; NaN where there is no other."""
+    flat = images.double().flatten(1)
+    flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
+    same = torch.tensor([[a == b for b in units] for a in units])
+    same.fill_diagonal_(False)
+    return (flat @ flat.T * same).sum(1) / same.sum(1)
+
+
+def _over_data(subject: Subject, data: Inputs, objective: Objective, units: Sequence[str]) -> dict[str, Tensor]:
+    first = {unit: number for number, unit in reversed(list(enumerate(units)))}
+    most, high = {}, {}
+    rows = torch.arange(len(data))
+    for unit, number in first.items():
+        asked = objective.rows(torch.full((len(data),), number))
+        values = evaluate(subject, data, asked, rows, lambda part: data.value[part], f"{unit} over the data")
+        most[unit], high[unit] = float(values.max()), float(torch.quantile(values, 0.999))
+    table = {named.MAXIMUM: most, named.PERCENTILE: high}
+    return {name: torch.tensor([by[unit] for unit in units], dtype=torch.float64) for name, by in table.items()}
+
+
+def _nearest(subject: Subject, images: Inputs, data: Inputs) -> dict[str, Tensor]:
+    made, real = images.value.double(), _fitted(data.value, images.value.shape).double()
+    bounds = subject.task.bounds(images)
+    if bounds is not None:
+        low, high = (bound.double() for bound in bounds)
+        made, real = (made - low) / (high - low), (real - low) / (high - low)
+    distances = torch.cdist(made.flatten(1), real.flatten(1)) / made[0].numel() ** 0.5
+    nearest = distances.min(1)
+    return {named.DISTANCE: nearest.values, named.NEAREST: nearest.indices.double()}
+
+
+def _class(subject: Subject, images: Inputs, target: Target) -> tuple[Tensor, Tensor]:
+    """The probability of each image's class and its rank, 1 the most probable."""
+    assert target.index is not None
+    scores = subject.scores(images)
+    if scores.ndim != 2 or int(target.index[:, -1].max()) >= scores.shape[1]:
+        raise NotComparable(
+            f"{subject.name} has outputs {tuple(scores.shape[1:])}, without the class that was asked for"
+        )
+    found = probabilities(subject.task.output, scores)
+    assert found is not None
+    own = found.gather(1, target.index[:, -1:])
+    return own[:, 0].double(), (found > own).sum(1).add(1).double()
+
+
+def _resized(images: Inputs, second: Subject) -> Inputs:
+    example = second.task.example()
+    shape = images.value.shape if example is None else example.value.shape
+    return second.prepare(_fitted(images.value, shape))
+
+
+def _fitted(values: Tensor, shape: Sequence[int]) -> Tensor:
+    """Pictures at the size of others; anything else as it is."""
+    if values.ndim != 4 or values.shape[2:] == torch.Size(shape[2:]):
+        return values
+    return torch.nn.functional.interpolate(values, tuple(shape[2:]), mode="bilinear", antialias=True)

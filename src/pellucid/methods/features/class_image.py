@@ -1,0 +1,85 @@
+"""Class images: a picture that the network takes for a class as surely as it can."""
+
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Gt
+
+from pellucid.core.annotations import Data
+from pellucid.core.errors import UsageError
+from pellucid.core.method import method
+from pellucid.core.query import Unit
+from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, Structure, View
+from pellucid.core.subject import Inputs, Subject
+from pellucid.engine.canvases import Parametrisation
+from pellucid.engine.drawing_units import bounds_of, drawn_unit, start
+from pellucid.engine.optimize import Course, adam, ascend, power_norm
+from pellucid.engine.shaping import in_box, jittered
+from pellucid.engine.targets import Objective
+from pellucid.results.feature_images import FeatureImages
+
+
+@method
+class ClassImage:
+    """Pictures ``x`` that maximise ``S(x) − decay · ‖x‖²`` for the unnormalised score ``S`` of ``query.target``
+    (simonyan2014deep).
+
+    The probability is not maximised itself: it also rises where all other classes fall. With ``fft`` a picture is drawn by
+    its spectrum, in colours that vary as in photographs, and shown slightly moved, turned and scaled at each step
+    (olah2017feature); with ``pixel`` the pixels are moved as they are, which mostly finds noise. Evidence beside each
+    start: its probability here and in ``second``, a network with the same classes.
+    """
+
+    spec: ClassVar = Spec(
+        id="class-image",
+        title="Class image",
+        question="What does the network take to be this class?",
+        scopes={Scope.TRANSPARENCY},
+        dimensions={Dimension.VISUAL},
+        view=View.MODEL,
+        askers={Asker.DEVELOPER, Asker.DOMAIN_EXPERT},
+        needs={Access.GRADIENTS, Structure.CLASS_SCORES},
+        modalities={Modality.IMAGE, Modality.TENSOR, Modality.TABULAR},
+        properties={"stochastic"},
+        cost="100 B for each of 3 starts",
+        references=("simonyan2014deep", "olah2017feature"),
+        serves=("B2", "B8"),
+        caveat=(
+            "It shows one way to be certain of a class, not what its examples have in common, and it may please this "
+            "network alone: look at the second network's answer and at the share of fine texture."
+        ),
+        alternatives=("what-if", "response"),
+    )
+
+    size: Annotated[
+        int | None, Ge(8), "the side of the picture in pixels; by default the network's own, at most 128"
+    ] = None
+    steps: Annotated[int, Ge(1), "how many steps of the ascent"] = 100
+    starts: Annotated[int, Ge(1), "how many pictures, from as many random starts"] = 3
+    parametrisation: Annotated[Parametrisation, "what is moved: the spectrum of a picture or its pixels"] = "fft"
+    rate: Annotated[float, Gt(0), "the rate of the ascent (Adam)"] = 0.05
+    decay: Annotated[float, Ge(0), "the weight of the squared norm, which is subtracted"] = 0.0
+    second: Annotated[Subject | None, Data(), "another network with the same classes, asked about the pictures"] = None
+    seed: Annotated[int, "where the random starts begin"] = 0
+
+    def __call__(self, subject: Subject, query: Unit) -> FeatureImages:
+        if query.target is None:
+            raise UsageError("name a class: Unit(target='Egyptian cat'); for a unit of a layer ask feature-image")
+        ascent = lambda *asked: self._ascent(subject, *asked)  # noqa: E731
+        return drawn_unit(subject, query, self.starts, self.size, self.seed, "mean", ascent, self.second)
+
+    def _ascent(self, subject: Subject, inputs: Inputs, objective: Objective, seeds: list[int]) -> Course:
+        bounds = bounds_of(subject, inputs)
+        fft = self.parametrisation == "fft" and inputs.value.ndim == 4
+        return ascend(
+            subject,
+            inputs,
+            objective,
+            start(self.parametrisation, inputs, bounds, seeds),
+            steps=self.steps,
+            rule=adam(self.rate),
+            penalties=[lambda point: self.decay * power_norm(point)] if self.decay else [],
+            transform=jittered() if fft else None,
+            after=[] if fft else [in_box(bounds)],
+            seed=self.seed,
+            label=self.spec.id,
+        )
