@@ -46,6 +46,8 @@ class Moments:
     def correlation(self) -> Tensor:
         """The correlation of each pair of columns; NaN where one of them is constant."""
         deviation = self.variance().sqrt()
+        # The mean of equal numbers is one of them to rounding only.
+        deviation = torch.where(deviation > 1e-13 * self.mean.abs(), deviation, torch.nan)
         found = self.covariance() / (deviation[:, None] * deviation)
         return found.clamp(-1, 1)
 

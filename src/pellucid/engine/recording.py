@@ -14,7 +14,7 @@ from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.dataset import DataSet
 from pellucid.engine.strongest import places_of
 from pellucid.engine.units import UnitLayer, layers_at
-from pellucid.engine.walking import Seen, layer_names, walk
+from pellucid.engine.walking import Seen, identity, layer_names, walk
 from pellucid.store.activations import Activations, ActivationStore, Key, Precision
 
 Keep = Literal["all", "max", "mean", "sample"]
@@ -47,7 +47,8 @@ def record(
     kept = _Kept(keep, sample, precision, seed)
     one = data.inputs([0])
     names = layer_names(subject, one, layers)
-    keys = {name: Key(subject.fingerprint, name, data.digest, kept.key()) for name in names}
+    model = identity(subject)
+    keys = {name: Key(model, name, data.digest, kept.key()) for name in names}
     store.keep_names(data.digest, data.names)
     missing = layers_at(subject, one, [name for name in names if not store.whole(keys[name])])
     if missing:

@@ -47,6 +47,10 @@ class UnitLayer:
             raise UsageError(f"layer {self.name!r} has {known}, and no unit {index}")
         return index
 
+    def chosen(self, index: Index | None) -> tuple[Index, ...]:
+        """The unit that is named, or every channel where none is."""
+        return tuple(range(self.channels)) if index is None else (self.check(index),)
+
     def places(self, activation: Tensor) -> Tensor:
         """An activation ``[batch, …shape]`` as ``[batch, channels, places]``."""
         return activation.movedim(self.axis + 1, 1).reshape(len(activation), self.channels, -1)

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pellucid.core.content import digest
 from pellucid.core.errors import NotAnswerable, SubjectFailed, UsageError, nearest
 from pellucid.core.meter import report
 from pellucid.core.seeds import generator
@@ -120,6 +121,16 @@ def _seen(data: DataSet, layer: UnitLayer, activation: Tensor, inputs: Inputs, f
             f"layer {layer.name!r} gives NaN or infinite values for {name}; leave that input or layer out"
         )
     return Seen(places, first, data.digests[first : first + len(inputs)], mask)
+
+
+def identity(subject: Subject) -> str:
+    """Digest of a subject with its weights as they are now.
+
+    Its fingerprint alone may be older: weights that are written to through ``.data`` do not count their changes.
+    """
+    module = subject.module
+    weights = {} if module is None else {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return digest([subject.fingerprint, weights])
 
 
 def layers_named(subject: Subject, inputs: Inputs, patterns: Sequence[str]) -> list[UnitLayer]:

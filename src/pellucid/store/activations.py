@@ -5,6 +5,7 @@ shards, safetensors files named by the first example and the one after the last;
 that a process may be killed at any moment: what is there is right, and the next one goes on where it ends.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -12,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +31,7 @@ from pellucid.core.files import write_bytes
 
 Precision = Literal["float32", "float16"]
 _FORMAT = 1
+_ABANDONED = 3600.0
 _MANIFEST, _STATE = "manifest.json", "state.safetensors"
 _SHARD = re.compile(r"(\d{12})-(\d{12})\.safetensors")
 
@@ -37,7 +40,7 @@ _SHARD = re.compile(r"(\d{12})-(\d{12})\.safetensors")
 class Key:
     """What decides what an entry holds: everything that is part of its name.
 
-    ``subject`` is a fingerprint (weights, architecture and preparation), ``data`` the digest of all examples as prepared;
+    ``subject`` is a digest (of weights, architecture and preparation), ``data`` the digest of all examples as prepared;
     ``what`` says what is kept of the layer, in any plain values.
     """
 
@@ -160,6 +163,10 @@ class ActivationStore:
         if self._manifest(key) is None:
             told = {"format": _FORMAT, **facts, **dataclasses.asdict(key)}
             write_bytes(folder / _MANIFEST, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+        for path in folder.glob(".*"):  # what a killed process had begun to write
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
         os.utime(folder)
 
     def append(self, key: Key, first: int, last: int, body: Mapping[str, Tensor]) -> None:
@@ -265,7 +272,7 @@ def _end(chain: Iterable[Path]) -> int:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+    return sum(path.stat().st_size for path in folder.glob("[!.]*"))
 
 
 def _opened(path: Path) -> Any:
