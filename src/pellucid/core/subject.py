@@ -251,7 +251,8 @@ class Subject(Protocol):
         ``differentiable`` the scores carry a graph back to the tensors; where it names a layer, back to that layer's
         activation only, which is captured, and nothing below is recorded. ``original`` forbids the private prepared
         copy of the model, for callers that watch the model's own modules. With ``partial`` the pass ends as soon as all
-        that is named in ``capture`` was captured: scores are then empty, ``[batch, 0]``.
+        that is named in ``capture`` was captured: scores are then empty, ``[batch, 0]``; a private copy may be run that
+        answers the same up to rounding.
         """
 
     def layers(self, inputs: Inputs | None = None) -> tuple[Layer, ...]:

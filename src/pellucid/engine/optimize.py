@@ -56,6 +56,10 @@ class Course:
     leaf: Tensor
     moved: Tensor
 
+    def rows(self, index: Tensor) -> "Course":
+        """Where some of the rows ended."""
+        return Course(*(getattr(self, name)[index] for name in Course.__dataclass_fields__))
+
 
 # What a step adds to the leaf, from the gradient [rows, …], the objective's values [rows] and the step's number.
 Step = Callable[[Tensor, Tensor, int], Tensor]
@@ -181,10 +185,8 @@ class _Ascent:
         return Moment(number, steps, point.detach(), values.detach(), gradient, run)
 
     def _pass(self, point: Tensor, differentiable: bool = False) -> Run:
-        capture = self._objective.capture
-        return self._subject.run(
-            self._inputs.at(point), capture=capture, differentiable=differentiable, partial=bool(capture)
-        )
+        asked = self._inputs.at(point)
+        return self._subject.run(asked, capture=self._objective.capture, differentiable=differentiable, partial=True)
 
 
 def plain(rate: float) -> Rule:

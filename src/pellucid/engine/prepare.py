@@ -36,6 +36,8 @@ def channels_last(network: nn.Module, seen: Mapping[str, Passage]) -> None:
 
 
 STEPS: tuple[Step, ...] = (fold, channels_last, fuse)
+# Those that leave operations as autograd knows them, and modules under their names.
+DIFFERENTIABLE: tuple[Step, ...] = (fold, channels_last)
 
 
 @torch.no_grad()

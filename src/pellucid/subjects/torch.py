@@ -14,7 +14,7 @@ from pellucid.core.errors import NotAnswerable, PellucidError, UsageError, neare
 from pellucid.core.spec import Access, Structure
 from pellucid.core.subject import Inputs, Layer, Replacement, Run, Task
 from pellucid.engine.batching import examples_within_budget, in_batches
-from pellucid.engine.prepare import ordinary, prepared
+from pellucid.engine.prepare import DIFFERENTIABLE, ordinary, prepared
 from pellucid.subjects.answers import Output, checked, failure, picked, settled
 
 _KINDS = {
@@ -42,11 +42,12 @@ class TorchSubject:
         self._device = None if device is None else torch.device(device)
         self._fingerprint: tuple[Any, str] | None = None
         self._prepared: tuple[Any, nn.Module] | None = None
+        self._folded: tuple[Any, nn.Module, dict[tuple[str, ...], bool]] | None = None
         self._layers: tuple[Any, tuple[Layer, ...]] | None = None
         self._sizes: dict[tuple[int, ...], tuple[int, int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_prepared": None}  # which belongs to this module, and cannot be copied
+        return {**self.__dict__, "_prepared": None, "_folded": None}  # which belong to this module, and cannot be copied
 
     @property
     def offers(self) -> frozenset[Access]:
@@ -109,14 +110,17 @@ class TorchSubject:
         tensors = {name: self._placed(tensor) for name, tensor in inputs.tensors.items()}
         replace = replace or {}
         capture = (*capture, differentiable) if isinstance(differentiable, str) else capture
-        watched = bool(capture or replace)
-        module = self._module if differentiable or original or watched else self._fast(tensors)
+        module = self._module
+        if partial and not (original or replace or isinstance(differentiable, str)):
+            module = self._lighter(tensors, tuple(capture))
+        elif not (differentiable or original or capture or replace):
+            module = self._fast(tensors)
         rows = _rows(inputs, replace)
         meter.count(forward=rows)
         with (
             _evaluating(module),
             torch.set_grad_enabled(differentiable is True),
-            self._hooks(capture, replace, differentiable, partial) as captured,
+            self._hooks(module, capture, replace, differentiable, partial) as captured,
         ):
             try:
                 scores = self._call(module, tensors, rows)
@@ -170,14 +174,43 @@ class TorchSubject:
                 self._prepared = (state, prepared(self._module, example, self._call))
         return self._prepared[1] if ordinary(tensors) else self._module
 
+    def _lighter(self, tensors: Mapping[str, Tensor], capture: tuple[str, ...]) -> nn.Module:
+        """A copy with batch norms folded, which can be differentiated; the module itself where the copy does not return the
+        same at the layers that are captured."""
+        state, example = self._state(), {name: tensor[:1].detach().clone() for name, tensor in tensors.items()}
+        if self._folded is None or self._folded[0] != state:
+            with _evaluating(self._module):
+                self._folded = (state, prepared(self._module, example, self._call, DIFFERENTIABLE), {})
+        _, copy, agree = self._folded
+        if copy is not self._module and capture not in agree:
+            agree[capture] = self._agree(copy, example, capture)
+        return copy if agree.get(capture) else self._module
+
+    def _agree(self, copy: nn.Module, example: Mapping[str, Tensor], capture: tuple[str, ...]) -> bool:
+        both = []
+        for module in (self._module, copy):
+            with _evaluating(module), torch.no_grad(), self._hooks(module, capture, {}, False, False) as captured:
+                self._call(module, example)
+            both.append(captured)
+        return all(
+            torch.allclose(found, both[1][name], rtol=1e-4, atol=1e-5 * float(found.abs().max()))
+            for name, found in both[0].items()
+            if found.is_floating_point()
+        )
+
     @contextlib.contextmanager
     def _hooks(
-        self, capture: Sequence[str], replace: Mapping[str, Replacement], differentiable: bool | str, partial: bool
+        self,
+        module: nn.Module,
+        capture: Sequence[str],
+        replace: Mapping[str, Replacement],
+        differentiable: bool | str,
+        partial: bool,
     ) -> Iterator[dict[str, Tensor]]:
         captured: dict[str, Tensor] = {}
         calls: Counter[str] = Counter()
         wanted = {name.partition("#")[0] for name in (*capture, *replace)}
-        modules = dict(self._module.named_modules()) if wanted else {}
+        modules = dict(module.named_modules()) if wanted else {}
         for name in wanted:
             if not name or name not in modules:
                 raise UsageError(f"{self.name} has no layer {name!r}; {nearest(name, [n for n in modules if n])}")
