@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.optimize import Rule
 from pellucid.engine.step_rules import resilient, turning
@@ -55,6 +55,8 @@ def feasible(subject: Subject, inputs: Inputs, constraint: Constraint, norm: flo
 
     Raises ``UsageError`` where a norm is needed and the inputs are all zero.
     """
+    if not inputs.value.is_floating_point():
+        raise NotAnswerable(f"{subject.name} reads whole numbers, which cannot be moved a little; ask a network of vectors")
     bounds = subject.task.bounds(inputs.rows(slice(0, 1)))
     if norm is None:
         norm = float(inputs.value.double().flatten(1).norm(dim=1).mean())

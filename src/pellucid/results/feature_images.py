@@ -26,7 +26,8 @@ class FeatureImages(Result):
     ``activations`` ``[images]``.
 
     ``low`` and ``high`` are the bounds of the space where it has any; ``captions`` say which start, facet or recipe an image
-    comes from; ``trace`` ``[images, steps]`` is the activation on the way. ``evidence`` holds one number per image by
+    comes from; ``trace`` ``[images, steps]`` is the activation on the way; ``interval`` ``[images, …point]`` is half the
+    95 % interval of images that are estimates, NaN in others. ``evidence`` holds one number per image by
     name, NaN where it was not measured: the activation's maximum and 99.9th percentile over data; the share of the
     picture's power above 0.25 cycles per pixel; the mean cosine with the pictures that other starts gave the same unit; the
     probability of the class here and in a second network, and its rank there; the root mean square distance (bounds 0
@@ -41,6 +42,7 @@ class FeatureImages(Result):
     high: Tensor | None = None
     evidence: Mapping[str, Tensor] = field(default_factory=dict)
     trace: Tensor | None = None
+    interval: Tensor | None = None
     evaluations: Mapping[str, int] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -48,6 +50,8 @@ class FeatureImages(Result):
         sizes |= {len(values) for values in self.evidence.values()}
         if len(sizes) != 1:
             raise ValueError(f"images, units, captions, activations and evidence are of {sorted(sizes)} images")
+        if self.interval is not None and self.interval.shape != self.images.shape:
+            raise ValueError(f"intervals {tuple(self.interval.shape)} are not of images {tuple(self.images.shape)}")
 
     def __len__(self) -> int:
         return len(self.images)
