@@ -20,7 +20,9 @@ from pellucid.engine.dataset import DataSet
 from pellucid.engine.recording import record
 from pellucid.engine.summaries import summarise
 from pellucid.store.activations import ActivationStore
+from pellucid.subjects.torch import TorchSubject
 
+FOUR_AT_A_TIME = 9000  # bytes
 LAYERS = ["0", "2", "4"]
 
 
@@ -37,9 +39,10 @@ def points(number=23):
 @pytest.fixture
 def subject(monkeypatch):
     monkeypatch.setattr(recording, "_EXAMPLES", 5)
-    made = network()
-    monkeypatch.setattr(made, "batch_size", lambda inputs: 4)
-    return made
+    with pl.byte_budget(FOUR_AT_A_TIME):
+        made = network()
+        assert made.batch_size(made.prepare(points())) == 4
+        yield made
 
 
 @pytest.fixture
@@ -51,6 +54,18 @@ def expected():
 @pytest.fixture
 def store(tmp_path):
     return ActivationStore(tmp_path / "kept")
+
+
+def noted(monkeypatch, field):
+    """What later passes are given under this name."""
+    run, given = TorchSubject.run, []
+
+    def noting(subject, inputs, **fields):
+        given.append(fields.get(field))
+        return run(subject, inputs, **fields)
+
+    monkeypatch.setattr(TorchSubject, "run", noting)
+    return given
 
 
 def test_all_places_are_kept_as_rows_in_order(subject, store, expected):
@@ -104,15 +119,13 @@ def test_half_precision_takes_half_and_refuses_what_it_cannot_hold(subject, stor
         record(subject, points(), ["0"], store, precision="float16")
 
 
-def test_only_missing_layers_are_computed(subject, store):
+def test_only_missing_layers_are_computed(subject, store, monkeypatch):
     first = record(subject, points(), ["0"], store)["0"].values().clone()
     with metered() as meter:
         again = record(subject, points(), ["0"], store)["0"]
     assert meter.forward == 0
     assert torch.equal(again.values(), first)
-    captured = []
-    run = subject.run
-    subject.run = lambda inputs, **given: captured.append(given.get("capture")) or run(inputs, **given)
+    captured = noted(monkeypatch, "capture")
     assert list(record(subject, points(), ["0", "2"], store)) == ["0", "2"]
     assert [layers for layers in captured if layers] == [["2"]] * 6
 
@@ -139,11 +152,9 @@ def test_whatever_an_entry_depends_on_gives_it_another_place(store, change):
     assert other.folder != one.folder
 
 
-def test_what_would_not_fit_the_budget_is_refused_before_any_pass_with_its_size(subject, tmp_path):
+def test_what_would_not_fit_the_budget_is_refused_before_any_pass_with_its_size(subject, tmp_path, monkeypatch):
     store = ActivationStore(tmp_path, budget=20_000)
-    captured = []
-    run = subject.run
-    subject.run = lambda inputs, **given: captured.append(given.get("partial")) or run(inputs, **given)
+    captured = noted(monkeypatch, "partial")
     with pytest.raises(CannotWrite, match=r"takes 23\.\d kB, more than the budget of 20 kB; keep only the max"):
         record(subject, points(), ["0"], store)
     assert True not in captured
@@ -244,11 +255,10 @@ def test_a_damaged_shard_is_named(subject, store):
 
 def _both(folder):
     recording._EXAMPLES = 5
-    made = network()
-    made.batch_size = lambda inputs: 4
-    store = ActivationStore(folder)
-    found = record(made, points(), LAYERS, store, keep="sample")
-    return found, summarise(made, points(), LAYERS, store, every=0.0)
+    made, store = network(), ActivationStore(folder)
+    with pl.byte_budget(FOUR_AT_A_TIME):
+        found = record(made, points(), LAYERS, store, keep="sample")
+        return found, summarise(made, points(), LAYERS, store, every=0.0)
 
 
 def _struck(folder, moment):

@@ -24,6 +24,13 @@ def network():
     return pl.wrap(layers, pl.tasks.TensorTask(shape=(1, 8, 8)), name="network")
 
 
+def at_a_time(number):
+    """Let batches have so many examples."""
+    made = network()
+    total, _ = made._bytes_per_example(made.prepare(torch.rand(1, 1, 8, 8)))
+    return pl.byte_budget(number * total)
+
+
 @pytest.fixture
 def points():
     return torch.rand(31, 1, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -66,10 +73,10 @@ def test_the_most_similar_unit_is_the_one_that_is_its_multiple(points):
 
 
 @pytest.mark.parametrize("size", [1, 3, 31])
-def test_batches_do_not_matter(points, size, monkeypatch):
-    whole, parts = network(), network()
-    monkeypatch.setattr(parts, "batch_size", lambda inputs: size)
-    one, other = summarise(whole, points, ["1"])["1"], summarise(parts, points, ["1"])["1"]
+def test_batches_do_not_matter(points, size):
+    one = summarise(network(), points, ["1"])["1"]
+    with at_a_time(size):
+        other = summarise(network(), points, ["1"])["1"]
     assert torch.equal(one.strongest.examples, other.strongest.examples)
     assert torch.allclose(one.strongest.values, other.strongest.values, atol=1e-6)
     assert torch.allclose(one.drawn.mean, other.drawn.mean, atol=1e-7)
@@ -91,11 +98,15 @@ def test_what_is_kept_takes_no_pass_and_another_k_does(points, tmp_path):
     assert meter.forward >= len(points)
 
 
-def test_a_pass_that_was_interrupted_goes_on_with_the_same_bits(points, tmp_path, monkeypatch):
+def test_a_pass_that_was_interrupted_goes_on_with_the_same_bits(points, tmp_path):
     subject = network()
-    monkeypatch.setattr(subject, "batch_size", lambda inputs: 4)
+    with at_a_time(4):
+        _interrupted(subject, points, tmp_path)
+
+
+def _interrupted(subject, points, folder):
     whole = summarise(subject, points, ["0", "1"])
-    store = ActivationStore(tmp_path)
+    store = ActivationStore(folder)
 
     def stop(done, total, what):
         if what == "activations" and done == 12:

@@ -14,7 +14,7 @@ from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.dataset import DataSet
 from pellucid.engine.strongest import places_of
 from pellucid.engine.units import UnitLayer, layers_at
-from pellucid.engine.walking import Seen, identity, layer_names, walk
+from pellucid.engine.walking import Seen, as_it_is, layer_names, walk
 from pellucid.store.activations import Activations, ActivationStore, Key, Precision
 
 Keep = Literal["all", "max", "mean", "sample"]
@@ -43,12 +43,12 @@ def record(
     ``mean``, a row per example, or a ``sample`` of so many places per example. What is in the store already is not
     computed again; what is begun is carried on.
     """
+    subject = as_it_is(subject)
     data = data if isinstance(data, DataSet) else DataSet(subject, data)
     kept = _Kept(keep, sample, precision, seed)
     one = data.inputs([0])
     names = layer_names(subject, one, layers)
-    model = identity(subject)
-    keys = {name: Key(model, name, data.digest, kept.key()) for name in names}
+    keys = {name: Key(subject.fingerprint, name, data.digest, kept.key()) for name in names}
     store.keep_names(data.digest, data.names)
     missing = layers_at(subject, one, [name for name in names if not store.whole(keys[name])])
     if missing:

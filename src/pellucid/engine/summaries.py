@@ -17,7 +17,7 @@ from pellucid.engine.distribution import Distribution
 from pellucid.engine.moments import Moments
 from pellucid.engine.strongest import Strongest
 from pellucid.engine.units import UnitLayer, layers_at
-from pellucid.engine.walking import Seen, identity, layer_names, walk
+from pellucid.engine.walking import Seen, as_it_is, layer_names, walk
 from pellucid.store.activations import ActivationStore, Key
 
 # Correlations of more channels than this take more than 128 MB per layer, and are left out.
@@ -117,11 +117,11 @@ def summarise(
     """
     if k < 1 or places < 1:
         raise UsageError(f"k={k}, places={places}: at least one of each")
+    subject = as_it_is(subject)
     data = data if isinstance(data, DataSet) else DataSet(subject, data)
     one = data.inputs([0])
     names = layer_names(subject, one, layers)
-    model = identity(subject)
-    keys = {name: Key(model, name, data.digest, ("summary", k, places, seed)) for name in names}
+    keys = {name: Key(subject.fingerprint, name, data.digest, ("summary", k, places, seed)) for name in names}
     known = {} if store is None else {name: layer for name, key in keys.items() if (layer := _layer(store, key))}
     known |= {layer.name: layer for layer in layers_at(subject, one, [name for name in names if name not in known])}
     made = {}

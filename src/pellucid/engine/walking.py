@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pellucid.core.content import digest
 from pellucid.core.errors import NotAnswerable, SubjectFailed, UsageError, nearest
 from pellucid.core.meter import report
 from pellucid.core.seeds import generator
@@ -113,7 +112,7 @@ def walk(subject: Subject, data: DataSet, sinks: Sequence[Sink], what: str) -> N
 
 def _seen(data: DataSet, layer: UnitLayer, activation: Tensor, inputs: Inputs, first: int) -> Seen:
     places = layer.places(activation.detach()).float().cpu()
-    mask = inputs.mask if inputs.mask is not None and inputs.mask.shape[1] == places.shape[2] else None
+    mask = _valid(places, inputs)
     finite = places.isfinite().all(1) if mask is None else places.isfinite().all(1) | ~mask
     if not bool(finite.all()):
         name = data.names[first + int((~finite.all(1)).nonzero()[0, 0])]
@@ -123,14 +122,23 @@ def _seen(data: DataSet, layer: UnitLayer, activation: Tensor, inputs: Inputs, f
     return Seen(places, first, data.digests[first : first + len(inputs)], mask)
 
 
-def identity(subject: Subject) -> str:
-    """Digest of a subject with its weights as they are now.
+def _valid(places: Tensor, inputs: Inputs) -> Tensor | None:
+    return inputs.mask if inputs.mask is not None and inputs.mask.shape[1] == places.shape[2] else None
 
-    Its fingerprint alone may be older: weights that are written to through ``.data`` do not count their changes.
+
+def channel_means(layer: UnitLayer, activation: Tensor, inputs: Inputs) -> Tensor:
+    """The mean of each channel over the places of each example that are no padding, ``[batch, channels]``."""
+    places = layer.places(activation.detach()).float().cpu()
+    return Seen(places, 0, (), _valid(places, inputs)).means()
+
+
+def as_it_is(subject: Subject) -> Subject:
+    """The subject with its weights as they are now.
+
+    What a subject knows of itself, its fingerprint among it, may be older: weights that are written to through ``.data`` do
+    not count their changes.
     """
-    module = subject.module
-    weights = {} if module is None else {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return digest([subject.fingerprint, weights])
+    return subject if subject.module is None else subject.with_module(subject.module)
 
 
 def layers_named(subject: Subject, inputs: Inputs, patterns: Sequence[str]) -> list[UnitLayer]:
