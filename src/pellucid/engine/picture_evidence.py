@@ -45,12 +45,27 @@ def evidence(
 
 
 def agreement(images: Tensor, units: Sequence[str]) -> Tensor:
-    """The mean cosine of each image, without its mean, with the others of its unit; NaN where there is no other."""
-    flat = images.double().flatten(1)
-    flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
-    same = torch.tensor([[a == b for b in units] for a in units])
-    same.fill_diagonal_(False)
-    return (flat @ flat.T * same).sum(1) / same.sum(1)
+    """The mean cosine of each image, without its mean, with the others of its unit; NaN where there is no other.
+
+    Of pictures the largest over all shifts of one against the other: a feature may lie anywhere.
+    """
+    kind = images.double().flatten(1)
+    centred = torch.nn.functional.normalize(kind - kind.mean(1, keepdim=True), dim=1).view(images.shape)
+    found = torch.full((len(images),), torch.nan, dtype=torch.float64)
+    for unit in dict.fromkeys(units):
+        rows = [number for number, name in enumerate(units) if name == unit]
+        if len(rows) > 1:
+            cosines = _cosines(centred[rows])
+            found[rows] = (cosines.sum(1) - cosines.diagonal()) / (len(rows) - 1)
+    return found
+
+
+def _cosines(images: Tensor) -> Tensor:
+    if images.ndim != 4:
+        return images.flatten(1) @ images.flatten(1).T
+    spectra = torch.fft.rfft2(images)
+    products = (spectra[:, None] * spectra[None].conj()).sum(2)
+    return torch.fft.irfft2(products, s=images.shape[2:]).flatten(2).amax(2)
 
 
 def _over_data(subject: Subject, data: Inputs, objective: Objective, units: Sequence[str]) -> dict[str, Tensor]:

@@ -95,7 +95,7 @@ def gaussian_blur(images: Tensor, radius: float) -> Tensor:
     return conv2d(pad(rows, (0, 0, reach, reach), "replicate"), kernel, groups=channels)
 
 
-def jittered(shift: float = 0.05, angle: float = 5.0, scale: float = 0.05) -> Transform:
+def jittered(shift: float = 0.1, angle: float = 10.0, scale: float = 0.2) -> Transform:
     """Pictures moved by up to ``shift`` of their sides, turned by up to ``angle`` degrees and scaled by up to ``scale``, in
     one sampling; what lies beyond the border is mirrored."""
 

@@ -29,8 +29,8 @@ class FeatureImages(Result):
     comes from; ``trace`` ``[images, steps]`` is the activation on the way; ``interval`` ``[images, …point]`` is half the
     95 % interval of images that are estimates, NaN in others. ``evidence`` holds one number per image by
     name, NaN where it was not measured: the activation's maximum and 99.9th percentile over data; the share of the
-    picture's power above 0.25 cycles per pixel; the mean cosine with the pictures that other starts gave the same unit; the
-    probability of the class here and in a second network, and its rank there; the root mean square distance (bounds 0
+    picture's power above 0.25 cycles per pixel; the mean cosine with the pictures that other starts gave the same unit,
+    shifted as fits best; the probability of the class here and in a second network, and its rank there; the root mean square distance (bounds 0
     to 1) to the nearest example of the data, and that one's number.
     """
 

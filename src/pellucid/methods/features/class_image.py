@@ -1,5 +1,6 @@
 """Class images: a picture that the network takes for a class as surely as it can."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt
@@ -64,10 +65,10 @@ class ClassImage:
     def __call__(self, subject: Subject, query: Unit) -> FeatureImages:
         if query.target is None:
             raise UsageError("name a class: Unit(target='Egyptian cat'); for a unit of a layer ask feature-image")
-        ascent = lambda *asked: self._ascent(subject, *asked)  # noqa: E731
+        ascent = lambda inputs, unit, seeds: self._ascent(subject, inputs, unit, seeds)  # noqa: E731
         return drawn_unit(subject, query, self.starts, self.size, self.seed, "mean", ascent, self.second)
 
-    def _ascent(self, subject: Subject, inputs: Inputs, objective: Objective, seeds: list[int]) -> Course:
+    def _ascent(self, subject: Subject, inputs: Inputs, objective: Objective, seeds: Sequence[int]) -> Course:
         bounds = bounds_of(subject, inputs)
         fft = self.parametrisation == "fft" and inputs.value.ndim == 4
         return ascend(
