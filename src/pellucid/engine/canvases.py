@@ -86,8 +86,9 @@ class Magnitudes:
     ) -> "Magnitudes":
         """A start with phases that are random; without magnitudes they fall with the frequency, as in photographs."""
         if magnitude is None:
-            side = max(shape[-2:])
-            magnitude = (4 * side / (frequencies(shape[-2:]) * side).clamp(min=1) / 4).expand(shape[0], -1, -1)
+            falling = 1 / frequencies(shape[-2:]).clamp(min=1 / max(shape[-2:]))
+            falling = falling * (shape[-2] * shape[-1] / 2 / falling.square().sum()).sqrt()  # planes of variance 1
+            magnitude = falling.expand(shape[0], -1, -1)
         phases = 2 * torch.pi * (drawn(seeds, (*shape[:-1], shape[-1] // 2 + 1)).sigmoid() - 0.5)
         return cls(phases, magnitude, shape, bounds)
 
