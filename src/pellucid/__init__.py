@@ -40,6 +40,7 @@ _NAMES = {
     "Interactions": "pellucid.results.interactions",
     "Interpretation": "pellucid.results.interpretation",
     "Picks": "pellucid.results.picks",
+    "PrototypeSet": "pellucid.results.prototypes",
     "Ranking": "pellucid.results.ranking",
     "Report": "pellucid.results.report",
     "Response": "pellucid.results.response",
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from pellucid.results.interactions import Interactions
     from pellucid.results.interpretation import Interpretation
     from pellucid.results.picks import Picks
+    from pellucid.results.prototypes import PrototypeSet
     from pellucid.results.ranking import Ranking
     from pellucid.results.report import Report
     from pellucid.results.response import Response

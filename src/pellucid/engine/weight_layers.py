@@ -1,5 +1,6 @@
 """Layers with weights of their own, found by name: their weights as one row per unit, and what those rows read."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from pellucid.core.errors import NotAnswerable, UsageError, nearest
 from pellucid.core.spec import Modality
-from pellucid.core.subject import Subject
+from pellucid.core.subject import Inputs, Subject
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -87,7 +88,7 @@ def first_reader(subject: Subject, layer: WeightLayer) -> tuple[int, ...] | None
     shape = tuple(example.value.shape[1:])
     if layer.weight.ndim == 4 and layer.weight.shape[1] == shape[0]:
         return tuple(layer.weight.shape[1:])
-    return shape if layer.weight.ndim == 2 and layer.weight.shape[1] == torch.tensor(shape).prod() else None
+    return shape if layer.weight.ndim == 2 and layer.weight.shape[1] == math.prod(shape) else None
 
 
 def batch_norm_factor(subject: Subject, name: str) -> Tensor:
@@ -112,3 +113,18 @@ def _of_module(name: str, part: nn.Module) -> WeightLayer:
             )
         weight = weight.transpose(0, 1)
     return WeightLayer(name, type(part).__name__, weight, groups)
+
+
+def penultimate(subject: Subject, inputs: Inputs) -> str:
+    """The name of the layer whose output the last layer with weights reads; ``NotAnswerable`` where none can be told."""
+    module = subject.module
+    layers = subject.layers(inputs.rows(slice(0, 1)))
+    weighted = (
+        {} if module is None else {name: _of_module(name, part).weight.shape[1] for name, part in weight_layers(module)}
+    )
+    last = max((place for place, layer in enumerate(layers) if layer.name in weighted), default=0)
+    for layer in reversed(layers[:last]):
+        shape = layer.shape or ()
+        if weighted[layers[last].name] in (math.prod(shape), *shape[:1], *shape[-1:]):
+            return layer.name
+    raise NotAnswerable(f"{subject.name} shows no layer below its last one; name a layer")

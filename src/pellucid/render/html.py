@@ -15,6 +15,7 @@ from pellucid.render import decoder as _decoder  # noqa: F401  (registers its pi
 from pellucid.render import feature_images as _feature_images  # noqa: F401  (registers its picture and page)
 from pellucid.render import interactions as _interactions  # noqa: F401  (registers its picture and page)
 from pellucid.render import picks as _picks  # noqa: F401  (registers its picture and page)
+from pellucid.render import prototypes as _prototypes  # noqa: F401  (registers its picture and page)
 from pellucid.render import ranking as _ranking  # noqa: F401  (registers its picture and page)
 from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
 from pellucid.render import response as _response  # noqa: F401  (registers its picture and page)

@@ -15,14 +15,17 @@ _LEFT, _WIDE, _LINE, _TOP = 290, 380, 26, 76
 
 @plot.register
 def _(result: WeightScores, example: int = 0) -> Image.Image:
-    """A bar for the score of each top unit, and a ring where the measured effect lies."""
+    """A bar for the score of each top unit, and a dot where the measured effect lies."""
     rows = [row for row in result.table() if row["example"] == example]
     picture = Image.new("RGB", (_LEFT + _WIDE + 200, _TOP + _LINE * len(rows) + 16), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
-    title = f"Weights that {result.question(example)} hangs on, of {float(result.value[example]):.4g}"
+    title = f"{result.question(example)} (value {float(result.value[example]):.4g}): the weights it hangs on"
     draw.text((12, 8), title, fill="black", font=ImageFont.load_default(16))
     draw.text(
-        (12, 34), "bar: gradient × weight; ring: what the value loses without the unit", fill="#444444", font=font
+        (12, 34),
+        "bar: gradient times weight; dot: what the value truly loses without the unit",
+        fill="#444444",
+        font=font,
     )
     draw.text((_LEFT + _WIDE + 12, 54), "score      effect", fill="#444444", font=font)
     largest = max([max(abs(row["score"]), abs(row["effect"])) for row in rows], default=1.0) or 1.0
@@ -30,7 +33,7 @@ def _(result: WeightScores, example: int = 0) -> Image.Image:
     for number, row in enumerate(rows):
         y = _TOP + _LINE * number
         end, effect = (middle + row[name] / largest * _WIDE / 2 for name in ("score", "effect"))
-        draw.text((_LEFT - 8, y + 9), row["unit"][-38:], fill="black", anchor="rm", font=font)
+        draw.text((_LEFT - 8, y + 9), _short(row["unit"]), fill="black", anchor="rm", font=font)
         box = (min(middle, end), y + 2, max(middle, end), y + 16)
         draw.rectangle(box, fill=signed_hex(1 if row["score"] >= 0 else -1))
         draw.ellipse((effect - 5, y + 4, effect + 5, y + 14), outline="black", width=2, fill=OKABE_ITO[6])
@@ -39,6 +42,10 @@ def _(result: WeightScores, example: int = 0) -> Image.Image:
             draw.text((_LEFT + _WIDE + 12 + 70 * place, y + 9), text, fill="black", anchor="lm", font=font)
     draw.line((middle, _TOP - 4, middle, picture.height - 12), fill="black")
     return picture
+
+
+def _short(unit: str) -> str:
+    return unit if len(unit) <= 38 else f"…{unit[-37:]}"
 
 
 @page.register

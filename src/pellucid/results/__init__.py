@@ -11,6 +11,7 @@ from pellucid.results.feature_images import FeatureImages
 from pellucid.results.interactions import Interactions
 from pellucid.results.interpretation import Interpretation
 from pellucid.results.picks import Picks
+from pellucid.results.prototypes import PrototypeSet
 from pellucid.results.ranking import Ranking
 from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
@@ -33,6 +34,7 @@ __all__ = [
     "Interactions",
     "Interpretation",
     "Picks",
+    "PrototypeSet",
     "Ranking",
     "RegionSwaps",
     "Report",
