@@ -29,6 +29,22 @@ class Pixels:
         return leaf
 
 
+@dataclass(frozen=True)
+class Levels:
+    """Pixels in levels from 0 to 255, less ``mean``, whatever the network's own scale is: recipes are written for these."""
+
+    leaf: Tensor
+    bounds: Bounds
+    mean: float = 0.0
+
+    def draw(self, leaf: Tensor) -> Tensor:
+        """The point; of a space without bounds the levels themselves."""
+        if self.bounds is None:
+            return leaf + self.mean
+        low, high = (bound.to(leaf) for bound in self.bounds)
+        return low + (high - low) * (leaf + self.mean) / 255
+
+
 class Spectrum:
     """The discrete Fourier transform of each channel, scaled so that coarse waves move first, in colours that do not depend
     on each other, and squeezed between the bounds of a point ``[channels, height, width]`` (olah2017feature).
