@@ -24,13 +24,13 @@ class Feasible:
     bounds: tuple[Tensor, Tensor] = _UNIT
 
     def nearest(self, points: Tensor) -> Tensor:
-        """Of each row the nearest of these inputs."""
+        """Of each row the nearest of these inputs; to a row of zeros all of a sphere are as near, and it stays."""
         if self.constraint == "none":
             return points
         if self.constraint == "box":
             return points.clamp(*(bound.to(points) for bound in self.bounds))
-        norms = points.flatten(1).norm(dim=1).clamp(min=torch.finfo(points.dtype).tiny)
-        shrunk = self.norm / norms
+        norms = points.flatten(1).norm(dim=1)
+        shrunk = self.norm / norms.where(norms > 0, torch.ones_like(norms))
         shrunk = shrunk.clamp(max=1) if self.constraint == "ball" else shrunk
         return points * shrunk.view(-1, *[1] * (points.ndim - 1))
 
@@ -56,7 +56,9 @@ def feasible(subject: Subject, inputs: Inputs, constraint: Constraint, norm: flo
     Raises ``UsageError`` where a norm is needed and the inputs are all zero.
     """
     if not inputs.value.is_floating_point():
-        raise NotAnswerable(f"{subject.name} reads whole numbers, which cannot be moved a little; ask a network of vectors")
+        raise NotAnswerable(
+            f"{subject.name} reads whole numbers, which cannot be moved a little; ask a network of vectors"
+        )
     bounds = subject.task.bounds(inputs.rows(slice(0, 1)))
     if norm is None:
         norm = float(inputs.value.double().flatten(1).norm(dim=1).mean())
