@@ -5,6 +5,7 @@ and operations ``after`` each step keep it in a set or make it smoother. Rows ne
 and in a batch.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,12 +36,14 @@ class Canvas(Protocol):
 @dataclass(frozen=True)
 class Moment:
     """What operations after a step may look at: the step's number of ``steps``, the ``point`` that was shown, the
-    objective's ``values`` ``[rows]`` and the ``gradient`` at the leaf before the step, and the pass itself."""
+    objective's ``values`` ``[rows]``, the ``totals`` with penalties, and the ``gradient`` at the leaf before the step, and the
+    pass itself."""
 
     step: int
     steps: int
     point: Tensor
     values: Tensor
+    totals: Tensor
     gradient: Tensor
     run: Run
 
@@ -48,13 +51,15 @@ class Moment:
 @dataclass(frozen=True)
 class Course:
     """Where an ascent ended: ``images`` ``[rows, …point]``, the objective there ``[rows]``, its ``trace`` ``[rows, steps]``
-    on the way, the ``leaf`` and which rows ``moved``: of the others the gradient was zero at every step."""
+    on the way, the ``leaf`` and which rows ``moved``: of the others the gradient was zero at every step. ``best`` are the
+    images on the way at which the objective less its penalties was largest."""
 
     images: Tensor
     values: Tensor
     trace: Tensor
     leaf: Tensor
     moved: Tensor
+    best: Tensor
 
     def rows(self, index: Tensor) -> "Course":
         """Where some of the rows ended."""
@@ -134,12 +139,18 @@ class _Ascent:
     ) -> Course:
         leaf, trace = leaf.detach().clone(), []
         moved = torch.zeros(len(leaf), dtype=torch.bool)
+        best, most = leaf, torch.full((len(leaf),), -torch.inf)
         for number in range(steps):
             moment = self._gradient(leaf, number, steps, draws)
             if not bool(moment.values.isfinite().all()):
                 raise NotAnswerable(
                     f"what was asked about is no longer a number after {number} steps; take smaller steps (rate)"
                 )
+            better = moment.totals > most.to(moment.totals)
+            best, most = (
+                torch.where(_beside(better, leaf), leaf, best),
+                torch.where(better, moment.totals, most.to(moment.totals)),
+            )
             moved |= settled(moment.gradient.flatten(1).any(1))
             leaf = leaf + step(moment.gradient, moment.values, number)
             for operation in after:
@@ -149,8 +160,9 @@ class _Ascent:
         with torch.no_grad():
             images = self._canvas.draw(leaf)
             values = self._objective(self._pass(images))
+            kept_best = self._canvas.draw(best)
         kept = torch.stack(trace, 1) if trace else torch.empty(len(leaf), 0)
-        return Course(settled(images), settled(values), kept, settled(leaf), moved)
+        return Course(settled(images), settled(values), kept, settled(leaf), moved, settled(kept_best))
 
     def _gradient(self, leaf: Tensor, number: int, steps: int, draws: Sequence[torch.Generator]) -> Moment:
         states = [draw.get_state() for draw in draws]
@@ -163,7 +175,7 @@ class _Ascent:
         with PassingRectifiers():
             passing = self._differentiated(leaf, number, steps, draws)
         gradient = torch.where(dead.view(-1, *[1] * (leaf.ndim - 1)), passing.gradient, moment.gradient)
-        return Moment(number, steps, moment.point, moment.values, gradient, moment.run)
+        return dataclasses.replace(moment, gradient=gradient)
 
     def _differentiated(self, leaf: Tensor, number: int, steps: int, draws: Sequence[torch.Generator]) -> Moment:
         with torch.enable_grad():
@@ -182,7 +194,7 @@ class _Ascent:
             (gradient,) = torch.autograd.grad(total.sum(), free, allow_unused=True)
         meter.count(backward=len(leaf))
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
-        return Moment(number, steps, point.detach(), values.detach(), gradient, run)
+        return Moment(number, steps, point.detach(), values.detach(), total.detach(), gradient, run)
 
     def _pass(self, point: Tensor, differentiable: bool = False) -> Run:
         asked = self._inputs.at(point)
