@@ -55,7 +55,7 @@ class UnitExamples:
 
     def report(self, subject: Subject, shown: Inputs) -> UnitReport:
         """What was found as a result; ``shown`` are the strongest examples."""
-        regions, notes = self._regions(subject, shown)
+        regions, notes = regions_of(subject, shown, self.layer.name, self.places)
         return UnitReport(
             layer=self.layer.name,
             index=self.index,
@@ -69,16 +69,19 @@ class UnitExamples:
             notes=(*self.notes, *notes),
         )
 
-    def _regions(self, subject: Subject, inputs: Inputs) -> tuple[Tensor | None, tuple[str, ...]]:
-        """The part of each shown picture (top, left, bottom, right) that the strongest place sees, and a note where that
-        is not known; None where examples are no pictures."""
-        if inputs.value.ndim != 4:
-            return None, ()
-        try:
-            fields = receptive_fields(subject, inputs, self.layer.name)
-        except NotAnswerable as error:
-            return None, (f"What part of the input the unit sees is not known: {error}",)
-        return torch.tensor([fields.box(place) for place in self.places]), ()
+
+def regions_of(
+    subject: Subject, inputs: Inputs, layer: str, places: Sequence[tuple[int, ...]]
+) -> tuple[Tensor | None, tuple[str, ...]]:
+    """The part of each picture (top, left, bottom, right) that a unit of a layer sees, one unit per picture, and a note where
+    that is not known; None where examples are no pictures."""
+    if inputs.value.ndim != 4:
+        return None, ()
+    try:
+        fields = receptive_fields(subject, inputs, layer)
+    except NotAnswerable as error:
+        return None, (f"What part of the input the unit sees is not known: {error}",)
+    return torch.tensor([fields.box(place) for place in places]), ()
 
 
 def unit_examples(subject: Subject, query: Unit, k: int, what: str) -> UnitExamples:
@@ -87,13 +90,17 @@ def unit_examples(subject: Subject, query: Unit, k: int, what: str) -> UnitExamp
     Without an index it is the channel with the strongest response of all. Data is read a batch at a time, and what cannot
     be read is left out.
     """
+    return examples_of(subject, *data_and_layer(subject, query), query.index, k, what)
+
+
+def data_and_layer(subject: Subject, query: Unit) -> tuple[DataSet, UnitLayer]:
+    """The data and the layer that are asked about; ``UsageError`` where the query does not name both."""
     if query.layer is None or query.data is None:
         raise UsageError("name a layer and data to look in: Unit('blocks.3', 5, data=[…])")
     if query.target is not None:
         raise UsageError("a unit is either a class (target) or in a layer (layer, index); leave target= out")
     data = data_set(subject, query.data)
-    layer = layer_at(subject, data.inputs([0]), query.layer)
-    return examples_of(subject, data, layer, query.index, k, what)
+    return data, layer_at(subject, data.inputs([0]), query.layer)
 
 
 def examples_of(

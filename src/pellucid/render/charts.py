@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pellucid.render.colours import OKABE_ITO, signed_hex
 
 _FONT = "font-family='system-ui, sans-serif' font-size='12'"
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """About five round numbers between two."""
+    rough = (high - low) / 5
+    scale = 10 ** np.floor(np.log10(rough))
+    step = scale * min(size for size in (1, 2, 5, 10) if size * scale >= rough)
+    first = np.ceil(low / step)
+    return [float(step * number) + 0.0 for number in np.arange(first, np.floor(high / step) + 1)]
 
 
 def legend() -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pellucid.core.result import page, plot
+from pellucid.render.charts import ticks
 from pellucid.render.colours import OKABE_ITO, signed
 from pellucid.render.fragments import STYLE, caveat_of, heading_of, items
 from pellucid.render.heatmap import data_uri, png
@@ -176,10 +177,10 @@ class _Chart:
             self._floor * _FINE,
             (_HEIGHT - _BOTTOM) * _FINE,
         )
-        for value in _ticks(*self._up):
+        for value in ticks(*self._up):
             self._draw.line((left, self.y(value), right, self.y(value)), fill="#e2e2e2", width=_FINE)
             self._draw.text((left - 8, self.y(value)), f"{value:.4g}", fill=ink, anchor="rm", font=font)
-        shown = names if names is not None else [(value, f"{value:.4g}") for value in _ticks(*self._across)]
+        shown = names if names is not None else [(value, f"{value:.4g}") for value in ticks(*self._across)]
         for value, name in shown[:: -(-len(shown) // _MOST_NAMES)]:
             self._draw.line((self.x(value), bottom, self.x(value), bottom + 8), fill=ink, width=_FINE)
             self._draw.text((self.x(value), bottom + 12), name[:10], fill=ink, anchor="mt", font=font)
@@ -227,15 +228,6 @@ def _borders(places: np.ndarray, half: float) -> np.ndarray:
     """Where the part of the axis that is nearest to each place begins and ends."""
     middle = (places[1:] + places[:-1]) / 2
     return np.concatenate([[places[0] - half], middle, [places[-1] + half]])
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers between two."""
-    rough = (high - low) / 5
-    scale = 10 ** np.floor(np.log10(rough))
-    step = scale * min(size for size in (1, 2, 5, 10) if size * scale >= rough)
-    first = np.ceil(low / step)
-    return [float(step * number) + 0.0 for number in np.arange(first, np.floor(high / step) + 1)]
 
 
 def _rows(result: Response, curve: Curve) -> list[dict[str, object]]:
