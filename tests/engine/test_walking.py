@@ -127,6 +127,7 @@ def test_padding_is_never_seen():
     assert values.tolist() == [[2], [3]]
     assert (codes >> 32).tolist() == [[5], [6]]
     assert seen.means().tolist() == [[1.5], [3]]
+    assert Seen(-places, 5, ["x", "y"], seen.valid).lowest().tolist() == [-3]
     assert seen.valid_places().tolist() == [[1], [2], [3]]
     assert [chosen.tolist() for _, chosen in seen.drawn(2, 0)] == [[0, 1], [0]]
 

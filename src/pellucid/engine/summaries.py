@@ -74,9 +74,8 @@ class LayerSummary:
         values, codes = seen.peaks()
         self.strongest.add(values, codes)
         self.peaks.add(values.T)
-        rows = seen.valid_places()
-        self.moments.add(rows)
-        self.lowest = torch.minimum(self.lowest, rows.amin(0))
+        self.moments.add(seen.valid_places())
+        self.lowest = torch.minimum(self.lowest, seen.lowest())
         drawn = torch.cat([seen.places[row][:, places].T for row, places in seen.drawn(self._places, self._seed)])
         self.values.add(drawn.T)
         if self.drawn is not None:

@@ -69,6 +69,11 @@ class Seen:
         places = self.places if self.valid is None else self.places.masked_fill(~self.valid[:, None], -torch.inf)
         return peaks(places, self.first)
 
+    def lowest(self) -> Tensor:
+        """The smallest value of each channel, ``[channels]``."""
+        places = self.places if self.valid is None else self.places.masked_fill(~self.valid[:, None], torch.inf)
+        return places.amin(2).amin(0)
+
 
 class Sink(Protocol):
     """Where what a pass shows of a layer goes."""
@@ -113,13 +118,17 @@ def walk(subject: Subject, data: DataSet, sinks: Sequence[Sink], what: str) -> N
 def _seen(data: DataSet, layer: UnitLayer, activation: Tensor, inputs: Inputs, first: int) -> Seen:
     places = layer.places(activation.detach()).float().cpu()
     mask = _valid(places, inputs)
-    finite = places.isfinite().all(1) if mask is None else places.isfinite().all(1) | ~mask
-    if not bool(finite.all()):
-        name = data.names[first + int((~finite.all(1)).nonzero()[0, 0])]
-        raise SubjectFailed(
-            f"layer {layer.name!r} gives NaN or infinite values for {name}; leave that input or layer out"
-        )
+    if not bool(places.sum().isfinite()):  # which costs far less than to look at every value
+        _check_finite(data, layer, places, first, mask)
     return Seen(places, first, data.digests[first : first + len(inputs)], mask)
+
+
+def _check_finite(data: DataSet, layer: UnitLayer, places: Tensor, first: int, mask: Tensor | None) -> None:
+    finite = places.isfinite().all(1) if mask is None else places.isfinite().all(1) | ~mask
+    for row in (~finite.all(1)).nonzero()[:, 0].tolist():
+        raise SubjectFailed(
+            f"layer {layer.name!r} gives NaN or infinite values for {data.names[first + row]}; leave that input or layer out"
+        )
 
 
 def _valid(places: Tensor, inputs: Inputs) -> Tensor | None:
