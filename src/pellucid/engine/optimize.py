@@ -21,6 +21,8 @@ from pellucid.engine.gradients import settled
 from pellucid.engine.passing import PassingRectifiers
 from pellucid.engine.targets import Objective
 
+_MANY = 1_000_000
+
 
 class Canvas(Protocol):
     """What is optimised, and how the point is drawn from it."""
@@ -36,7 +38,7 @@ class Canvas(Protocol):
 @dataclass(frozen=True)
 class Moment:
     """What operations after a step may look at: the step's number of ``steps``, the ``point`` that was shown, the
-    objective's ``values`` ``[rows]``, the ``totals`` with penalties, and the ``gradient`` at the leaf before the step, and the
+    objective's ``values`` ``[rows]``, the ``totals`` with penalties, the ``gradient`` at the leaf before the step, and the
     pass itself."""
 
     step: int
@@ -126,6 +128,7 @@ class _Ascent:
     ) -> None:
         self._subject, self._inputs, self._objective = subject, inputs, objective
         self._canvas, self._penalties, self._transform = canvas, penalties, transform
+        self._rectifiers = _MANY  # until they were counted
 
     def course(
         self,
@@ -167,14 +170,15 @@ class _Ascent:
     def _gradient(self, leaf: Tensor, number: int, steps: int, draws: Sequence[torch.Generator]) -> Moment:
         states = [draw.get_state() for draw in draws]
         moment = self._differentiated(leaf, number, steps, draws)
-        dead = ~moment.gradient.flatten(1).any(1)
-        if not bool(dead.any()):
-            return moment
-        for draw, state in zip(draws, states, strict=True):
-            draw.set_state(state)
-        with PassingRectifiers():
-            passing = self._differentiated(leaf, number, steps, draws)
-        gradient = torch.where(dead.view(-1, *[1] * (leaf.ndim - 1)), passing.gradient, moment.gradient)
+        gradient, behind = moment.gradient, 1
+        while bool((dead := ~gradient.flatten(1).any(1)).any()) and behind <= 2 * self._rectifiers:
+            for draw, state in zip(draws, states, strict=True):
+                draw.set_state(state)
+            # As few rectifiers as will do, those nearest to the unit: without all of them it would be another network.
+            with PassingRectifiers(max(0, self._rectifiers - behind)) as passing:
+                woken = self._differentiated(leaf, number, steps, draws).gradient
+            self._rectifiers, behind = passing.calls, 2 * behind
+            gradient = torch.where(_beside(dead, leaf), woken, gradient)
         return dataclasses.replace(moment, gradient=gradient)
 
     def _differentiated(self, leaf: Tensor, number: int, steps: int, draws: Sequence[torch.Generator]) -> Moment:

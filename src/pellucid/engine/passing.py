@@ -19,11 +19,16 @@ _RECTIFIERS = frozenset(
 
 
 class PassingRectifiers(TorchFunctionMode):
-    """Inside, ReLU, ReLU6, clamps, thresholds and maxima answer as ever, and their gradient is that of the identity.
+    """Inside, ReLU, ReLU6, clamps, thresholds and maxima answer as ever; from the call numbered ``first`` on their gradient
+    is that of the identity. ``calls`` tells how many there were.
 
     In the place of an operation on its own input, one with a fresh result is run: nothing is written into what the
     gradient needs.
     """
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.first, self.calls = first, 0
 
     def __torch_function__(
         self,
@@ -32,11 +37,9 @@ class PassingRectifiers(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        result = func(*_fresh(func, args), **(kwargs or {}))
         given = args[0] if args else None
-        passes = func in _RECTIFIERS and isinstance(given, Tensor) and given.requires_grad
-        return given + (result - given).detach() if passes and isinstance(given, Tensor) else result
-
-
-def _fresh(func: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (args[0].clone(), *args[1:]) if func in _RECTIFIERS and args and isinstance(args[0], Tensor) else args
+        if func not in _RECTIFIERS or not isinstance(given, Tensor) or not given.requires_grad:
+            return func(*args, **(kwargs or {}))
+        self.calls += 1
+        result = func(given.clone(), *args[1:], **(kwargs or {}))
+        return given + (result - given).detach() if self.calls > self.first else result
