@@ -10,6 +10,7 @@ from pellucid.core.seeds import generator
 from pellucid.core.subject import Inputs, Subject
 
 _PROBED = 64
+_INSTEAD = "Ask: activation-maximization, what-if, response"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ def linear_chain(subject: Subject, inputs: Inputs, layer: str) -> LinearChain:
     linear = {name: part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
     names = [name for name in below if name in linear]
     if not names or known[layer].shape != known[names[-1]].shape:
-        raise NotAnswerable(f"layer {layer!r} of {subject.name} does not return the units of a linear layer; name one")
+        raise NotAnswerable(
+            f"layer {layer!r} of {subject.name} does not return the units of a linear layer. {_INSTEAD}"
+        )
     again = [name for name in names if known[name].calls > 1]
     if again:
         raise NotAnswerable(
@@ -48,7 +51,7 @@ def linear_chain(subject: Subject, inputs: Inputs, layer: str) -> LinearChain:
             source = f"layer {names[number - 1]!r}" if number else "the input"
             raise NotAnswerable(
                 f"layer {name!r} of {subject.name} does not read {source} alone and unit by unit, so filters cannot be added "
-                "up through it. Ask activation-maximization"
+                f"up through it. {_INSTEAD}"
             )
     return LinearChain(tuple(names), tuple(weights))
 

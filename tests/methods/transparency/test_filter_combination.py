@@ -1,5 +1,7 @@
 """Linear combination of filters: sums by hand, in which the largest weights count whatever their sign."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -15,9 +17,7 @@ SIZES = (6, 5, 4, 3)
 
 def weights():
     generator = torch.Generator().manual_seed(4)
-    return [
-        torch.randn(above, below, generator=generator, dtype=torch.float64) for below, above in zip(SIZES, SIZES[1:])
-    ]
+    return [torch.randn(above, below, generator=generator, dtype=torch.float64) for below, above in pairwise(SIZES)]
 
 
 def perceptron():

@@ -57,7 +57,7 @@ class ActivationMaximization:
             "Nothing keeps the input near the data: of a deep unit it is often a pattern that no picture holds. The norm "
             "decides how far from zero one looks, and another may show another pattern."
         ),
-        alternatives=("unit-sampling", "filter-combination", "relevance-maximization"),
+        alternatives=("what-if", "response"),
     )
 
     norm: Annotated[float | None, Gt(0), "ρ; without one the mean norm of the data, or of the task's example"] = None

@@ -48,7 +48,7 @@ class FilterCombination:
             "The non-linearities between layers are left out: a filter that a saturated or silent unit carries is drawn all "
             "the same. From the third layer on the sums often look like nothing; activation maximisation then still does."
         ),
-        alternatives=("activation-maximization", "weights"),
+        alternatives=("activation-maximization", "what-if", "response"),
     )
 
     top: Annotated[int, Ge(1), "how many units below are added up, those with the largest weights"] = 20

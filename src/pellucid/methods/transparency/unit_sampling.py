@@ -56,7 +56,7 @@ class UnitSampling:
             "Samples are of what the network believes, not of the data. A machine with large weights mixes slowly: where the "
             "interval is wide, chains still remember their start."
         ),
-        alternatives=("activation-maximization", "filter-combination"),
+        alternatives=("activation-maximization", "what-if", "response"),
     )
 
     sweeps: Annotated[int, Ge(1), "sweeps that are averaged, in each chain"] = 400
@@ -126,7 +126,7 @@ def _generative(subject: Subject) -> DBN:
         return module if isinstance(module, DBN) else DBN([module])
     raise NotAnswerable(
         f"{subject.name} is no generative network: only a restricted Boltzmann machine or a deep belief net "
-        "(pellucid.models.RBM, DBN) can be sampled. Ask activation-maximization"
+        "(pellucid.models.RBM, DBN) can be sampled. Ask: activation-maximization, what-if, response"
     )
 
 
