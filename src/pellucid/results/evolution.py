@@ -18,8 +18,8 @@ class Evolution(Result):
     """Unit ``index`` of ``layer`` at each of ``checkpoints``, on the same data.
 
     ``examples`` ``[checkpoints, k]`` are the numbers of the strongest examples, best first, ``values`` their activations.
-    ``overlap`` ``[checkpoints]`` is the share of the last checkpoint's examples that are among them. Of the very strongest one
-    at each checkpoint, ``names`` are the names and ``regions`` ``[checkpoints, 4]`` what the unit sees of it: top, left,
+    ``overlap`` ``[checkpoints]`` is the share of the last checkpoint's examples that are among them. Of the very strongest
+    one at each checkpoint, ``names`` are the names and ``regions`` ``[checkpoints, 4]`` what the unit sees of it: top, left,
     bottom, right; ``shown`` are these examples themselves, which stay in memory only.
     """
 

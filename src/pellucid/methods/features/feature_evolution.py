@@ -18,8 +18,8 @@ from pellucid.results.evolution import Evolution
 
 @method
 class FeatureEvolution:
-    """The strongest example of a unit at each checkpoint with its activation, how many of the last checkpoint's ``k`` strongest
-    were already among the strongest, and where the very strongest jumps to another example (zeiler2014visualizing).
+    """The strongest example of a unit at each checkpoint with its activation, how many of the ``k`` strongest at the last
+    one were already among these, and where the very strongest jumps to another example (zeiler2014visualizing).
 
     Checkpoints are in the order of the training; without an index the channel is chosen at the last one.
     """
