@@ -37,10 +37,12 @@ _NAMES = {
     "Decoder": "pellucid.results.decoder",
     "Evaluation": "pellucid.results.evaluation",
     "FeatureImages": "pellucid.results.feature_images",
+    "Evolution": "pellucid.results.evolution",
     "Interactions": "pellucid.results.interactions",
     "Interpretation": "pellucid.results.interpretation",
     "Picks": "pellucid.results.picks",
     "PrototypeSet": "pellucid.results.prototypes",
+    "Profile": "pellucid.results.profile",
     "Ranking": "pellucid.results.ranking",
     "Report": "pellucid.results.report",
     "Response": "pellucid.results.response",
@@ -104,10 +106,12 @@ if TYPE_CHECKING:
     from pellucid.results.decoder import Decoder
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.feature_images import FeatureImages
+    from pellucid.results.evolution import Evolution
     from pellucid.results.interactions import Interactions
     from pellucid.results.interpretation import Interpretation
     from pellucid.results.picks import Picks
     from pellucid.results.prototypes import PrototypeSet
+    from pellucid.results.profile import Profile
     from pellucid.results.ranking import Ranking
     from pellucid.results.report import Report
     from pellucid.results.response import Response

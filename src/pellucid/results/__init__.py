@@ -8,10 +8,12 @@ from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 from pellucid.results.decoder import Decoder
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.feature_images import FeatureImages
+from pellucid.results.evolution import Evolution
 from pellucid.results.interactions import Interactions
 from pellucid.results.interpretation import Interpretation
 from pellucid.results.picks import Picks
 from pellucid.results.prototypes import PrototypeSet
+from pellucid.results.profile import Line, Panel, Profile
 from pellucid.results.ranking import Ranking
 from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
@@ -31,10 +33,14 @@ __all__ = [
     "Decoder",
     "Evaluation",
     "FeatureImages",
+    "Evolution",
     "Interactions",
     "Interpretation",
+    "Line",
+    "Panel",
     "Picks",
     "PrototypeSet",
+    "Profile",
     "Ranking",
     "RegionSwaps",
     "Report",
