@@ -1,5 +1,7 @@
 """One pass for several layers: patterns, early end, nothing shown twice, nothing left behind, bad values named."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -138,24 +140,61 @@ class Reader(nn.Module):
     def __init__(self, words):
         super().__init__()
         self.embedding, self.each, self.out = nn.Embedding(words, 4), nn.Linear(4, 5), nn.Linear(5, 2)
+        self.read, self.places = nn.Identity(), nn.Embedding(9, 4)
 
     def forward(self, embeddings, attention_mask):
-        each = self.each(embeddings) * attention_mask[..., None] + 100 * (1 - attention_mask[..., None])
+        places = self.places(torch.arange(embeddings.shape[1])[None])
+        each = self.each(self.read(embeddings) + 0 * places) * attention_mask[..., None] + 100 * (
+            1 - attention_mask[..., None]
+        )
         return self.out((each * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True))
 
 
-def test_texts_of_different_lengths_are_seen_word_by_word_without_their_padding():
+TEXTS = ["good film", "bad", "bad film , good film"]
+
+
+@pytest.fixture
+def reader():
     torch.manual_seed(0)
     tokenizer = WordTokenizer(["good", "bad", "film"])
-    reader = Reader(len(tokenizer)).eval()
-    subject = pl.wrap(reader, pl.tasks.Text(tokenizer, reader.embedding, labels=("bad", "good")), name="reader")
-    texts = ["good film", "bad", "bad film , good film"]
-    data = DataSet(subject, texts)
+    module = Reader(len(tokenizer)).eval()
+    return pl.wrap(module, pl.tasks.Text(tokenizer, module.embedding, labels=("bad", "good")), name="reader")
+
+
+@pytest.mark.parametrize(("name", "width"), [("each", 5), ("read", 4)])  # made by weights, and read as it is
+def test_texts_of_different_lengths_are_seen_word_by_word_without_their_padding(reader, name, width):
+    data = DataSet(reader, TEXTS)
     assert data.lengths == [2, 1, 5]
-    (layer,) = layers_at(subject, data.inputs([0]), ["each"])
+    (layer,) = layers_at(reader, data.inputs([0]), [name])
     sink = Noted(layer)
-    walk(subject, data, [sink], "activations")
+    walk(reader, data, [sink], "activations")
     shown = torch.cat([seen.valid_places() for seen in sink.shown])
-    alone = torch.cat([subject.run(subject.prepare(text), capture=["each"]).activations["each"][0] for text in texts])
-    assert shown.shape == (8, 5)
+    alone = torch.cat([reader.run(reader.prepare(text), capture=[name]).activations[name][0] for text in TEXTS])
+    assert shown.shape == (8, width)
     assert torch.allclose(shown, alone, atol=1e-6)
+
+
+def test_a_layer_that_does_not_keep_examples_apart_is_refused_by_name(reader):
+    data = DataSet(reader, TEXTS)
+    with pytest.raises(NotAnswerable, match="'places' answers 3 examples with 1 rows"):
+        walk(reader, data, [Noted(layer) for layer in layers_at(reader, data.inputs([0]), ["places"])], "activations")
+
+
+def test_a_layer_with_other_channels_for_other_inputs_is_refused_by_name(reader):
+    data = DataSet(reader, TEXTS)
+    layer = replace(layers_at(reader, data.inputs([0]), ["each"])[0], axis=0)
+    with pytest.raises(NotAnswerable, match="'each' has 2 channels for one input and 5 for another"):
+        walk(reader, data, [Noted(layer)], "activations")
+
+
+def test_a_layer_that_is_called_again_is_named_by_its_call(subject):
+    twice = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    module = nn.Sequential(twice, twice, nn.Linear(4, 2)).eval()
+    again = pl.wrap(module, pl.tasks.TensorTask(shape=(4,)))
+    data = DataSet(again, torch.randn(5, 4))
+    sinks = [Noted(layer) for layer in layers_named(again, data.inputs([0]), ["0.1#1", "0.1"])]
+    walk(again, data, sinks, "activations")
+    points = data.inputs(range(5)).value
+    for sink, calls in zip(sinks, (2, 1), strict=True):
+        expected = (twice if calls == 1 else module[:2])(points).detach()
+        assert torch.allclose(torch.cat([seen.places for seen in sink.shown])[..., 0], expected, atol=1e-6)

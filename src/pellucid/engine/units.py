@@ -52,8 +52,14 @@ class UnitLayer:
         return tuple(range(self.channels)) if index is None else (self.check(index),)
 
     def places(self, activation: Tensor) -> Tensor:
-        """An activation ``[batch, …shape]`` as ``[batch, channels, places]``."""
-        return activation.movedim(self.axis + 1, 1).reshape(len(activation), self.channels, -1)
+        """An activation ``[batch, …shape]`` as ``[batch, channels, places]``; other inputs may have other places."""
+        moved = activation.movedim(self.axis + 1, 1)
+        if moved.shape[1] != self.channels:
+            raise NotAnswerable(
+                f"layer {self.name!r} has {self.channels} channels for one input and {moved.shape[1]} for another; name a "
+                "layer that always has the same"
+            )
+        return moved.reshape(len(activation), self.channels, -1)
 
     def values(self, activation: Tensor, index: Index, over: Over = "mean") -> Tensor:
         """How strongly each example excites a unit, ``[batch]``: of a channel its places taken together."""
@@ -132,7 +138,15 @@ def layers_at(subject: Subject, inputs: Inputs, names: Sequence[str]) -> list[Un
     if wide:
         with taped(subject, one) as (tape, _):
             axes |= {n: channel_axis(tape, n if n in tape.marks else n.partition("#")[0]) for n in wide}
-    return [UnitLayer(name, layer.kind, layer.shape or (), axes[name]) for name, layer in found]
+    return [UnitLayer(n, layer.kind, layer.shape or (), _beside_tokens(one, layer, axes[n])) for n, layer in found]
+
+
+def _beside_tokens(one: Inputs, layer: Layer, axis: int) -> int:
+    """The axis of channels of a layer of tokens ``[tokens, channels]``, which no weights need have made."""
+    if one.mask is None or layer.shape is None or len(layer.shape) != 2:
+        return axis
+    tokens = [side == one.mask.shape[1] for side in layer.shape]
+    return tokens.index(False) if sum(tokens) == 1 else axis
 
 
 def _known(subject: Subject, known: Mapping[str, Layer], name: str) -> Layer:

@@ -116,6 +116,11 @@ def walk(subject: Subject, data: DataSet, sinks: Sequence[Sink], what: str) -> N
 
 
 def _seen(data: DataSet, layer: UnitLayer, activation: Tensor, inputs: Inputs, first: int) -> Seen:
+    if len(activation) != len(inputs):
+        raise NotAnswerable(
+            f"layer {layer.name!r} answers {len(inputs)} examples with {len(activation)} rows and does not keep them apart; "
+            "name other layers"
+        )
     places = layer.places(activation.detach()).float().cpu()
     mask = _valid(places, inputs)
     if not bool(places.sum().isfinite()):  # which costs far less than to look at every value
