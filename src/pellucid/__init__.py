@@ -48,6 +48,7 @@ _NAMES = {
     "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
     "Simulation": "pellucid.results.simulation",
+    "UnitLabels": "pellucid.results.unit_labels",
     "UnitReport": "pellucid.results.unit_report",
     "WeightMaps": "pellucid.results.weight_maps",
     "WeightScores": "pellucid.results.weight_scores",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from pellucid.results.response import Response
     from pellucid.results.route import Route
     from pellucid.results.simulation import Simulation
+    from pellucid.results.unit_labels import UnitLabels
     from pellucid.results.unit_report import UnitReport
     from pellucid.results.weight_maps import WeightMaps
     from pellucid.results.weight_scores import WeightScores

@@ -1,29 +1,25 @@
 """Prototypes on one sheet: a row of examples for each group, those that are criticised behind them."""
 
-import re
 from html import escape
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pellucid.core.result import page, plot
-from pellucid.core.subject import Inputs
+from pellucid.render.data_pictures import picture_of, raw_of
 from pellucid.render.fragments import STYLE, caveat_of, heading_of, items
 from pellucid.render.heatmap import data_uri, jpeg
-from pellucid.render.picture_rows import Row, as_picture, picture_rows
+from pellucid.render.picture_rows import Row, picture_rows
 from pellucid.results.prototypes import PrototypeSet
-from pellucid.tasks.pictures import open_picture
 
 _LINE, _WIDE = 22, 110
-_FILE = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?)$", re.IGNORECASE)
 
 
 @plot.register
 def _(result: PrototypeSet) -> Image.Image:
     """Rows of pictures with the confidence below; lines of text or values where the data are no pictures."""
     title = f"Prototypes by {result.choice} at {result.layer}; criticisms (crit.) are what they do not explain"
-    pictures = {number: _picture(result, number) for number in _numbers(result)}
+    pictures = {number: picture_of(result.query, result.names[number]) for number in _numbers(result)}
     if all(picture is None for picture in pictures.values()):
         return _lines(result, title)
     rows = []
@@ -41,28 +37,6 @@ def _(result: PrototypeSet) -> str:
         f"<div class='pellucid'><style>{STYLE}</style><h2>{escape(heading_of(result))}</h2>"
         f"{items(result.summary().splitlines())}<div class='cards'>{cards}</div>{caveat_of(result)}</div>"
     )
-
-
-def _raw(result: PrototypeSet, number: int) -> Any:
-    """An example of the data as it was given: the raw input that its name tells, and of several examples its row."""
-    data = getattr(result.query, "data", None)
-    place, _, row = result.names[number].partition(" #")
-    if data is None or not place.isdigit():
-        return None
-    raw = data[int(place)] if isinstance(data, list | tuple) else data
-    if isinstance(raw, Inputs):
-        raw = raw.origins[int(row or 0)].raw if raw.origins else raw.value
-    return raw[int(row or 0)] if isinstance(raw, Tensor) and (row or raw.ndim == 4) else raw
-
-
-def _picture(result: PrototypeSet, number: int) -> Image.Image | None:
-    """An example of the data as a picture; None where it is none."""
-    raw = _raw(result, number)
-    if isinstance(raw, Tensor):
-        return as_picture(raw, None, None) if raw.ndim == 3 and len(raw) in (1, 3) else None
-    if raw is None or isinstance(raw, dict | list | tuple) or (isinstance(raw, str) and not _FILE.search(raw)):
-        return None
-    return open_picture(raw)[0]
 
 
 def _numbers(result: PrototypeSet) -> list[int]:
@@ -84,7 +58,7 @@ def _broken(name: str) -> str:
 
 def _said(result: PrototypeSet, number: int) -> str:
     """An example that is no picture, in a line."""
-    raw = _raw(result, number)
+    raw = raw_of(result.query, result.names[number])
     if isinstance(raw, dict):
         return ", ".join(f"{key} {value}" for key, value in raw.items())
     return "" if raw is None or isinstance(raw, Tensor) else str(raw)
@@ -117,7 +91,7 @@ def _card(result: PrototypeSet, place: int) -> str:
 
 
 def _figure(result: PrototypeSet, number: int) -> str:
-    picture = _picture(result, number)
+    picture = picture_of(result.query, result.names[number])
     told = f"{number}: confidence {float(result.confidence[number]):.2f}"
     if picture is None:
         return f"<p>{escape(_said(result, number))} <span class='small'>{told}</span></p>"

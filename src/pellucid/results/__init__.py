@@ -19,6 +19,7 @@ from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
 from pellucid.results.simulation import Simulation
+from pellucid.results.unit_labels import UnitLabels
 from pellucid.results.unit_report import UnitReport
 from pellucid.results.weight_maps import WeightMaps
 from pellucid.results.weight_scores import WeightScores
@@ -48,6 +49,7 @@ __all__ = [
     "Route",
     "Simulation",
     "Surface",
+    "UnitLabels",
     "UnitReport",
     "WeightMaps",
     "WeightScores",
