@@ -13,6 +13,7 @@ _NAMES = {
     "wrap": "pellucid.subjects.wrapping",
     "explain": "pellucid.reports.explaining",
     "evaluate": "pellucid.reports.evaluating",
+    "units": "pellucid.reports.atlas",
     "build": "pellucid.core.catalogue",
     "catalogue": "pellucid.core.catalogue",
     "byte_budget": "pellucid.engine.batching",
@@ -49,6 +50,7 @@ _NAMES = {
     "Route": "pellucid.results.route",
     "Simulation": "pellucid.results.simulation",
     "UnitLabels": "pellucid.results.unit_labels",
+    "UnitPage": "pellucid.results.unit_page",
     "UnitReport": "pellucid.results.unit_report",
     "WeightMaps": "pellucid.results.weight_maps",
     "WeightScores": "pellucid.results.weight_scores",
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from pellucid.core.result import Result
     from pellucid.core.subject import Inputs, Subject
     from pellucid.engine.batching import byte_budget, deterministic
+    from pellucid.reports.atlas import units
     from pellucid.reports.evaluating import evaluate
     from pellucid.reports.explaining import explain
     from pellucid.results.attribution import Attribution
@@ -119,6 +122,7 @@ if TYPE_CHECKING:
     from pellucid.results.route import Route
     from pellucid.results.simulation import Simulation
     from pellucid.results.unit_labels import UnitLabels
+    from pellucid.results.unit_page import UnitPage
     from pellucid.results.unit_report import UnitReport
     from pellucid.results.weight_maps import WeightMaps
     from pellucid.results.weight_scores import WeightScores

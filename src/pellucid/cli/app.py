@@ -22,6 +22,8 @@ VERBS = {
     "explain": "Explain a picture, a folder of them, a text or a row, and write a report.",
     "evaluate": "Judge many explanations by many metrics over a folder, a text file or a table, and rank them.",
     "activations": "Keep what layers answer to a data set on disk, computed once.",
+    "unit": "Make the page of one unit: what excites it, in pictures made for it and in your data.",
+    "units": "Make an atlas of many units of a network, a page each, with an index to search.",
     "run": "Ask one method, with all its fields.",
     "methods": "List the methods: what each answers, costs, and how it misleads.",
     "show": "Show what is known of a method, a saved result, a subject or a word.",

@@ -71,6 +71,10 @@ class Distribution:
         """The share of values of each channel that are larger than zero (than 2^-20)."""
         return self.counts[:, _SIDE + 1 :].sum(1) / self.counts.sum(1)
 
+    def zeros(self) -> Tensor:
+        """The share of values of each channel that are zero (no further from it than 2^-20)."""
+        return self.counts[:, _SIDE] / self.counts.sum(1)
+
     def state(self) -> dict[str, Tensor]:
         """Everything that is known, to go on from; of the counts only the bins in which there is something."""
         used = self.counts.any(0).nonzero()[:, 0]

@@ -28,7 +28,7 @@ def evidence(
     """
     found: dict[str, Tensor] = {}
     if data is not None:
-        found |= _over_data(subject, data, objective, units) | _nearest(subject, images, data)
+        found |= _over_data(subject, data, objective, units) | nearest_examples(subject, images, data)
     if images.value.ndim == 4 and min(images.value.shape[2:]) > 1:
         found[named.FINE] = high_frequency_share(images.value)
     if len(set(units)) < len(units):
@@ -80,7 +80,8 @@ def _over_data(subject: Subject, data: Inputs, objective: Objective, units: Sequ
     return {name: torch.tensor([by[unit] for unit in units], dtype=torch.float64) for name, by in table.items()}
 
 
-def _nearest(subject: Subject, images: Inputs, data: Inputs) -> dict[str, Tensor]:
+def nearest_examples(subject: Subject, images: Inputs, data: Inputs) -> dict[str, Tensor]:
+    """How far each image is from the nearest of the data, and that one's number."""
     made, real = images.value.double(), _fitted(data.value, images.value.shape).double()
     bounds = subject.task.bounds(images)
     if bounds is not None:

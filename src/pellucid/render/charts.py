@@ -73,6 +73,42 @@ def intervals(rows: Sequence[tuple[str, float, float, float, bool]], title: str)
     )
 
 
+def histogram(
+    counts: Sequence[float], edges: Sequence[float], title: str, marks: Sequence[tuple[float, str]] = ()
+) -> str:
+    """Bars between ``edges`` as inline SVG, their heights by the logarithm of the counts, with named values ``marks``."""
+    width, height, left, top = 380, 110, 10, 16
+    low, high = edges[0], max([edges[-1], *(value for value, _ in marks)])
+    span = max(high - low, 1e-12)
+
+    def x(value: float) -> float:
+        return left + (value - low) / span * width
+
+    tallest = max(float(np.log1p(max(counts))), 1e-12)
+    bars = "".join(
+        f"<rect x='{x(start):.1f}' y='{top + height * (1 - size):.1f}' width='{max(x(end) - x(start) - 0.5, 0.5):.1f}' "
+        f"height='{height * size:.1f}' fill='{OKABE_ITO[0]}'/>"
+        for start, end, count in zip(edges, edges[1:], counts, strict=False)
+        if (size := float(np.log1p(count)) / tallest) > 0
+    )
+    floor = top + height
+    scale = "".join(
+        f"<line x1='{x(tick):.1f}' x2='{x(tick):.1f}' y1='{floor}' y2='{floor + 4}' stroke='#333'/>"
+        f"<text x='{x(tick):.1f}' y='{floor + 17}' text-anchor='middle'>{tick:.3g}</text>"
+        for tick in ticks(low, low + span)
+    )
+    named = "".join(
+        f"<line x1='{x(value):.1f}' x2='{x(value):.1f}' y1='{top - 2}' y2='{floor}' stroke='{OKABE_ITO[1]}' "
+        f"stroke-width='2'/><text x='{x(value) - 4:.1f}' y='{top + 8}' text-anchor='end'>{escape(name)}</text>"
+        for value, name in marks
+    )
+    whole = width + 2 * left
+    return (
+        f"<svg role='img' viewBox='0 0 {whole} {floor + 22}' width='{whole}' {_FONT} aria-label='{escape(title, quote=True)}'>"
+        f"<line x1='{left}' x2='{left + width}' y1='{floor}' y2='{floor}' stroke='#333'/>{bars}{scale}{named}</svg>"
+    )
+
+
 def bar(share: float, colour: str = OKABE_ITO[0]) -> str:
     """A horizontal bar for a share of 0 … 1, to stand in a table cell."""
     return (

@@ -24,6 +24,7 @@ from pellucid.render import response as _response  # noqa: F401  (registers its 
 from pellucid.render import route as _route  # noqa: F401  (registers its picture and page)
 from pellucid.render import simulation as _simulation  # noqa: F401  (registers its picture and page)
 from pellucid.render import unit_labels as _unit_labels  # noqa: F401  (registers its picture and page)
+from pellucid.render import unit_page as _unit_page  # noqa: F401  (registers its picture and page)
 from pellucid.render import unit_report as _unit_report  # noqa: F401  (registers its picture and page)
 from pellucid.render import weight_maps as _weight_maps  # noqa: F401  (registers its picture and page)
 from pellucid.render import weight_scores as _weight_scores  # noqa: F401  (registers its picture and page)

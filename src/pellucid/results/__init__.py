@@ -20,6 +20,7 @@ from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
 from pellucid.results.simulation import Simulation
 from pellucid.results.unit_labels import UnitLabels
+from pellucid.results.unit_page import Histogram, UnitExample, UnitPage
 from pellucid.results.unit_report import UnitReport
 from pellucid.results.weight_maps import WeightMaps
 from pellucid.results.weight_scores import WeightScores
@@ -35,6 +36,7 @@ __all__ = [
     "Evaluation",
     "FeatureImages",
     "Evolution",
+    "Histogram",
     "Interactions",
     "Interpretation",
     "Line",
@@ -50,6 +52,8 @@ __all__ = [
     "Simulation",
     "Surface",
     "UnitLabels",
+    "UnitExample",
+    "UnitPage",
     "UnitReport",
     "WeightMaps",
     "WeightScores",

@@ -69,12 +69,18 @@ class FeatureImage:
     def __call__(self, subject: Subject, query: Unit) -> FeatureImages:
         data = subject.prepare(query.data).value if query.data is not None else None
         natural = data if self.magnitude == "natural" else None
-        ascent = lambda inputs, unit, seeds: self._ascent(subject, inputs, unit, seeds, natural)  # noqa: E731
+        ascent = lambda inputs, unit, seeds: self.ascent(subject, inputs, unit, seeds, natural)  # noqa: E731
         return drawn_unit(subject, query, self.starts, self.size, self.seed, self.over, ascent)
 
-    def _ascent(
-        self, subject: Subject, inputs: Inputs, objective: Objective, seeds: Sequence[int], data: torch.Tensor | None
+    def ascent(
+        self,
+        subject: Subject,
+        inputs: Inputs,
+        objective: Objective,
+        seeds: Sequence[int],
+        data: torch.Tensor | None = None,
     ) -> Course:
+        """The ascent of an objective that may ask for another unit in each row, from a start per seed."""
         bounds = bounds_of(subject, inputs)
         fft = self.parametrisation == "fft" and inputs.value.ndim == 4
         return ascend(
