@@ -245,6 +245,12 @@ def test_a_pass_that_was_interrupted_at_any_batch_goes_on(subject, tmp_path):
         assert torch.equal(entry.examples, whole[name].examples)
 
 
+def test_a_shard_is_closed_after_a_while_however_small_it_is(subject, store, monkeypatch):
+    monkeypatch.setattr(recording, "_SECONDS", 0.0)
+    parts = list(record(subject, points(), ["4"], store)["4"].parts())
+    assert [len(part) for part in parts] == [4, 4, 4, 4, 4, 3]
+
+
 def test_a_damaged_shard_is_named(subject, store):
     found = record(subject, points(), ["0"], store)["0"]
     shard = sorted(found.folder.glob("0*"))[0]

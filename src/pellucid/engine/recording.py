@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -18,8 +19,8 @@ from pellucid.engine.walking import Seen, as_it_is, layer_names, walk
 from pellucid.store.activations import Activations, ActivationStore, Key, Precision
 
 Keep = Literal["all", "max", "mean", "sample"]
-# A shard holds about this many bytes and no more examples than this, so that a kill loses little and files are few.
-_SHARD, _EXAMPLES = 32 * 1024 * 1024, 256
+# A shard is closed after about this many bytes, examples or seconds, so that a kill loses little and files are few.
+_BYTES, _EXAMPLES, _SECONDS = 32 * 1024 * 1024, 256, 10.0
 _ADVICE = (
     "keep only the max, the mean or a sample of each layer, name fewer layers or examples, keep float16, or raise the "
     "budget"
@@ -59,7 +60,7 @@ def record(
         for layer in missing:
             key = keys[layer.name]
             store.begin(key, {"name": subject.name, "examples": len(data), **dataclasses.asdict(layer)})
-            each = max(1, min(_EXAMPLES, _SHARD * len(data) // sizes[key]))
+            each = max(1, min(_EXAMPLES, _BYTES * len(data) // sizes[key]))
             sinks.append(_Rows(layer, kept, store, key, len(data), each))
         walk(subject, data, sinks, "activations")
     return {name: store.activations(key) for name, key in keys.items()}
@@ -109,6 +110,7 @@ class _Rows:
         self._total, self._each = total, each
         self._parts: list[dict[str, Tensor]] = []
         self._saved = self.done = store.done(key)
+        self._since = time.monotonic()
 
     def take(self, seen: Seen) -> None:
         rows = self._kept.rows(seen)
@@ -117,10 +119,11 @@ class _Rows:
             raise UsageError(f"layer {self.layer.name!r} has values too large for float16; keep it in float32")
         self._parts.append({**rows, "values": values})
         self.done += len(seen.places)
-        if self.done - self._saved >= self._each or self.done == self._total:
+        late = time.monotonic() - self._since >= _SECONDS
+        if late or self.done - self._saved >= self._each or self.done == self._total:
             body = {name: torch.cat([part[name] for part in self._parts]) for name in rows}
             self._store.append(self._key, self._saved, self.done, body)
-            self._saved, self._parts = self.done, []
+            self._saved, self._parts, self._since = self.done, [], time.monotonic()
 
 
 def _size(layer: UnitLayer, data: DataSet, one: Inputs, kept: "_Kept") -> int:
