@@ -45,6 +45,7 @@ _NAMES = {
     "PrototypeSet": "pellucid.results.prototypes",
     "Profile": "pellucid.results.profile",
     "Ranking": "pellucid.results.ranking",
+    "Reconstructions": "pellucid.results.reconstructions",
     "Report": "pellucid.results.report",
     "Response": "pellucid.results.response",
     "Route": "pellucid.results.route",
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from pellucid.results.prototypes import PrototypeSet
     from pellucid.results.profile import Profile
     from pellucid.results.ranking import Ranking
+    from pellucid.results.reconstructions import Reconstructions
     from pellucid.results.report import Report
     from pellucid.results.response import Response
     from pellucid.results.route import Route

@@ -1,13 +1,16 @@
 """Codes: what a layer makes of inputs, how they vary over data, and how far one is from another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pellucid.core.meter import report
-from pellucid.core.subject import Inputs, Subject
+from pellucid.core.subject import Inputs, Run, Subject
 from pellucid.engine.averaging import Running
+
+Match = Literal["distance", "product", "caricature"]
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,46 @@ def relative_error(missed: Tensor, whole: Tensor) -> Tensor:
 def plain(tensor: Tensor) -> Tensor:
     """In single precision on the CPU, with its graph."""
     return tensor.to("cpu", torch.float32)
+
+
+@dataclass(frozen=True)
+class CodeMatch:
+    """How well a pass has the ``codes`` ``[rows, …code]`` of ``layer``, one per example: an objective.
+
+    ``distance`` is ``−|Φ − Φ₀|² / |Φ₀|²``; ``product`` is ``⟨Φ, Φ₀⟩ / |Φ₀|²``; a ``caricature`` has of Φ₀ only what is
+    positive. ``part`` ``[…code]``, 0 or 1, says which elements of the code count.
+    """
+
+    layer: str
+    codes: Tensor
+    kind: Match = "distance"
+    part: Tensor | None = None
+
+    @property
+    def capture(self) -> tuple[str, ...]:
+        """The layer itself."""
+        return (self.layer,)
+
+    def rows(self, rows: Tensor | slice) -> "CodeMatch":
+        """The codes of some of the examples, or of repeated ones."""
+        return replace(self, codes=self.codes[rows])
+
+    def __call__(self, run: Run) -> Tensor:
+        """``[batch]``, differentiable where the run is."""
+        found = run.activations[self.layer]
+        aim = self.aims.to(found)
+        missed, size = self._counting(found) - aim, aim.square().sum(1)
+        return -missed.square().sum(1) / size if self.kind == "distance" else 1 + (missed * aim).sum(1) / size
+
+    @property
+    def aims(self) -> Tensor:
+        """Of the codes what counts, ``[rows, elements]``."""
+        return self._counting(self.codes.clamp(min=0) if self.kind == "caricature" else self.codes)
+
+    def measured(self, found: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance and product of codes ``[rows, …code]`` that were found, with those that were sought, in float64."""
+        run = Run(torch.empty(len(found), 0), {self.layer: found.double()})
+        return -replace(self, kind="distance")(run), replace(self, kind="product")(run)
+
+    def _counting(self, codes: Tensor) -> Tensor:
+        return (codes if self.part is None else codes * self.part.to(codes)).flatten(1)

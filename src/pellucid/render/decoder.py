@@ -7,7 +7,7 @@ from PIL import Image
 from pellucid.core.result import page, plot
 from pellucid.render.fragments import STYLE, background, caveat_of, heading_of, items
 from pellucid.render.heatmap import data_uri, png
-from pellucid.render.picture_rows import Row, as_picture, picture_rows
+from pellucid.render.picture_rows import Row, as_picture, picture_rows, squeezed
 from pellucid.results.decoder import Decoder
 
 
@@ -18,7 +18,9 @@ def _(result: Decoder) -> Image.Image:
     rows = []
     sources = [None if result.query is None else background(result, number) for number in numbers]
     if None not in sources:
-        rows.append(Row("picture", sources))
+        rows.append(
+            Row("picture", [squeezed(source, result.reconstructions) for source in sources if source is not None])
+        )
     made = [as_picture(picture, result.low, result.high) for picture in result.reconstructions]
     told = [f"misses {error:.0%}\nof code {code:.0%}" for error, code in result.errors.T[: len(made)].tolist()]
     rows.append(Row("decoded from\nits code", made, told))

@@ -19,6 +19,7 @@ from pellucid.render import picks as _picks  # noqa: F401  (registers its pictur
 from pellucid.render import prototypes as _prototypes  # noqa: F401  (registers its picture and page)
 from pellucid.render import profile as _profile  # noqa: F401  (registers its picture and page)
 from pellucid.render import ranking as _ranking  # noqa: F401  (registers its picture and page)
+from pellucid.render import reconstructions as _reconstructions  # noqa: F401  (registers its picture and page)
 from pellucid.render import report as _report  # noqa: F401  (registers the page of a report)
 from pellucid.render import response as _response  # noqa: F401  (registers its picture and page)
 from pellucid.render import route as _route  # noqa: F401  (registers its picture and page)

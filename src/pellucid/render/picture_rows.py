@@ -31,6 +31,13 @@ def as_picture(point: Tensor, low: Tensor | None, high: Tensor | None) -> Image.
     return Image.fromarray(pixels[:, :, 0] if len(light) == 1 else pixels)
 
 
+def squeezed(picture: Image.Image, like: Tensor) -> Image.Image:
+    """The picture with its sides in the proportion in which a point ``[…, height, width]`` shows it."""
+    height, width = like.shape[-2:]
+    scale = max(TILE, height, width) / max(height, width)
+    return picture.convert("RGB").resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
+
+
 def enlarged(picture: Image.Image, side: int = TILE) -> Image.Image:
     """The picture with its longest side as long as asked, its pixels visible where it was smaller."""
     scale = side / max(picture.size)

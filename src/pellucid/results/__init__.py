@@ -15,6 +15,7 @@ from pellucid.results.picks import Picks
 from pellucid.results.prototypes import PrototypeSet
 from pellucid.results.profile import Line, Panel, Profile
 from pellucid.results.ranking import Ranking
+from pellucid.results.reconstructions import Reconstructions
 from pellucid.results.report import Report
 from pellucid.results.response import Curve, Response, Surface
 from pellucid.results.route import Route
@@ -45,6 +46,7 @@ __all__ = [
     "PrototypeSet",
     "Profile",
     "Ranking",
+    "Reconstructions",
     "RegionSwaps",
     "Report",
     "Response",
