@@ -26,7 +26,7 @@ class Depth:
         if subject.module is None:
             raise NotAnswerable(f"{subject.name} has no module whose layers could be left out")
         self._subject, self._module, self._removal = subject, subject.module, removal
-        self._keeping = _keeping(subject, self._module, inputs.rows(slice(0, 1)))
+        self._keeping, self._returning = _watched(subject, self._module, inputs.rows(slice(0, 1)))
 
     def candidates(self) -> tuple[str, ...]:
         """The outermost blocks of several layers that can be skipped, else such single layers with weights, else all single
@@ -34,7 +34,7 @@ class Depth:
         weighted = [
             name
             for name, part in self._module.named_modules()
-            if name and any(parameter.ndim > 1 for parameter in part.parameters())
+            if name in self._returning and any(parameter.ndim > 1 for parameter in part.parameters())
         ]
         single = [name for name in weighted if not any(other.startswith(f"{name}.") for other in weighted)]
         kept = [name for name in weighted if name in self._keeping and self._removal in ("auto", "skip")]
@@ -102,17 +102,19 @@ def _constant(mean: Tensor) -> Replacement:
     return lambda output: mean.to(output).expand_as(output).clone()
 
 
-def _keeping(subject: Subject, module: nn.Module, one: Inputs) -> frozenset[str]:
-    """The layers that return the shape of the first tensor they read, at every call."""
-    watched, kept, changing = copy.deepcopy(module), set[str](), set[str]()
+def _watched(subject: Subject, module: nn.Module, one: Inputs) -> tuple[frozenset[str], frozenset[str]]:
+    """The layers that return the shape of the first tensor they read, at every call, and those that return a tensor."""
+    watched, returning, changing = copy.deepcopy(module), set[str](), set[str]()
 
     def see(name: str, given: tuple[Any, ...], output: Any) -> None:
         first = next((value.shape for value in given if isinstance(value, Tensor)), None)
-        same = isinstance(output, Tensor) and output.shape == first
-        (kept if same else changing).add(name)
+        if isinstance(output, Tensor):
+            returning.add(name)
+        if not isinstance(output, Tensor) or output.shape != first:
+            changing.add(name)
 
     for name, part in watched.named_modules():
         if name and not isinstance(part, torch.jit.ScriptModule):
             part.register_forward_hook(lambda _, given, output, name=name: see(name, given, output))
     subject.with_module(watched).run(one, original=True)
-    return frozenset(kept - changing)
+    return frozenset(returning - changing), frozenset(returning)

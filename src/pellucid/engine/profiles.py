@@ -7,10 +7,10 @@ from pellucid.engine.standing import mean_intervals
 from pellucid.results.profile import Line
 
 
-def line(name: str, values: Tensor, seed: int, control: bool = False) -> Line:
+def line(name: str, values: Tensor, control: bool = False) -> Line:
     """The mean of ``values`` ``[places, examples]`` at each place, with its 95 % interval over the examples, bootstrapped; of
     a single example there is none."""
-    mean, low, high = mean_intervals(values.double(), seed).unbind(1)
+    mean, low, high = mean_intervals(values.double(), seed=0).unbind(1)
     if values.shape[1] < 2:
         low = high = torch.full_like(mean, torch.nan)
     return Line(name=name, mean=mean, low=low, high=high, control=control)

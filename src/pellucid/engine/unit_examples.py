@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.core.query import Unit
+from pellucid.core.spec import Modality
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.batching import fits_budget
 from pellucid.engine.dataset import DataSet
@@ -128,10 +129,12 @@ def examples_of(
 
 
 def data_set(subject: Subject, data: Any) -> DataSet:
-    """Data by the names of its files, or numbered."""
-    names = None
-    if isinstance(data, list | tuple):
-        names = [Path(raw).name if isinstance(raw, os.PathLike) else str(number) for number, raw in enumerate(data)]
+    """Data by the names of its files, or numbered; rows of plain tensors are read as one."""
+    if not isinstance(data, list | tuple) or subject.task.modality is Modality.TENSOR:
+        return DataSet(subject, subject.prepare(data), ["example"])
+    names = [
+        Path(raw).name if isinstance(raw, os.PathLike) else f"example #{number}" for number, raw in enumerate(data)
+    ]
     return DataSet(subject, data, names)
 
 

@@ -43,6 +43,7 @@ class Correspondence:
         askers={Asker.DEVELOPER},
         needs={Access.ACTIVATIONS},
         modalities={Modality.IMAGE},
+        properties={"stochastic"},
         cost="1 F per picture, part and random part, and 1 F",
         references=("zeiler2014visualizing",),
         serves=("B3",),
@@ -50,7 +51,7 @@ class Correspondence:
             "A box that is hidden also makes edges of its own, and these may change the features more than the part that is "
             "missing; parts at the same place in all pictures correspond by their place alone."
         ),
-        alternatives=("transform-sensitivity",),
+        alternatives=("transform-sensitivity", "occlusion"),
     )
 
     parts: Annotated[

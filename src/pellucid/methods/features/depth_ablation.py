@@ -55,7 +55,7 @@ class DepthAblation:
             "The other layers were trained with those that are left out, and meet values that they never saw: a loss says "
             "that the network as it is needs a layer, not that one trained without it would do worse."
         ),
-        alternatives=("pathway",),
+        alternatives=("pathway", "occlusion"),
     )
 
     layers: Annotated[
@@ -63,7 +63,6 @@ class DepthAblation:
     ] = None
     removal: Annotated[Removal, "what becomes of a layer that is left out"] = "auto"
     outcomes: Annotated[Union[Any, None], Data(), "true classes; None: compared with the whole network"] = None
-    seed: Annotated[int, "of the bootstrap"] = 0
 
     def __call__(self, subject: Subject, query: Population) -> Profile:
         data, truth = self._data(subject, query)
@@ -119,7 +118,9 @@ class DepthAblation:
         if self.layers is None:
             names = depth.candidates()
             if not names:
-                raise NotAnswerable("it has no layers with weights to leave out but its last; name some by layers=")
+                raise NotAnswerable(
+                    "it has no layers with weights to leave out but its last; name some by layers=, or ask occlusion"
+                )
             return [*((name,) for name in names), *(tuple(names[-number:]) for number in range(2, len(names) + 1))]
         groups = [tuple(name.strip() for name in group.split("+")) for group in self.layers.split(",")]
         for name in {name for group in groups for name in group}:
@@ -146,7 +147,7 @@ class DepthAblation:
         places = (_NOTHING, *map(_label, groups))
         of = f"{query.of} of the {'true' if known else 'predicted' if query.target is None else 'asked'} class"
         panels = [
-            Panel(quantity=name, axis="what is left out", places=places, lines=(line(name, values, self.seed),))
+            Panel(quantity=name, axis="what is left out", places=places, lines=(line(name, values),))
             for name, values in ((first, right), (of, score))
             if subject.task.output != "value" or name == of
         ]

@@ -40,7 +40,7 @@ class FeatureEvolution:
             "A jump of the strongest example need not be a jump of the unit: where several examples are about as strong, a "
             "small change decides which is first. The overlap changes more steadily."
         ),
-        alternatives=("top-examples",),
+        alternatives=("top-examples", "occlusion"),
     )
 
     checkpoints: Annotated[

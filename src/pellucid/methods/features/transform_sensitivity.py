@@ -55,7 +55,7 @@ class TransformSensitivity:
             "A transformed picture is also a picture with another border: part of what changes is what comes in from beyond "
             "it. Distances of layers of different size cannot be compared, relative ones can."
         ),
-        alternatives=("occlusion",),
+        alternatives=("occlusion", "response"),
     )
 
     translate: Annotated[Amounts, "shifts in both directions, as shares of the side"] = (
@@ -68,7 +68,6 @@ class TransformSensitivity:
     scale: Annotated[Amounts, "factors of enlargement"] = (0.7, 0.85, 1.0, 1.2, 1.4, 1.6, 1.8)
     rotate: Annotated[Amounts, "angles in degrees, counter-clockwise"] = (0.0, 15.0, 30.0, 60.0, 90.0, 135.0, 180.0)
     outside: Annotated[Outside, "what comes in from beyond the border"] = "border"
-    seed: Annotated[int, "of the bootstrap"] = 0
 
     def __post_init__(self) -> None:
         if min(self.scale, default=1.0) <= 0:
@@ -97,7 +96,7 @@ class TransformSensitivity:
             axis=_AXES[kind],
             places=tuple(f"{amount:g}" for amount in amounts),
             grid=torch.tensor(amounts, dtype=torch.float64),
-            lines=tuple(line(name, part, self.seed) for name, part in zip(names, values, strict=True)),
+            lines=tuple(line(name, part) for name, part in zip(names, values, strict=True)),
         )
 
     def _amounts(self) -> dict[Transformation, Amounts]:
