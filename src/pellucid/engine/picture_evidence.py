@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pellucid.core.errors import NotComparable
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.batching import evaluate
+from pellucid.engine.batching import in_batches
 from pellucid.engine.spectra import high_frequency_share
 from pellucid.engine.targets import Objective, Target, probabilities
 from pellucid.results import feature_images as named
@@ -70,14 +70,23 @@ def _cosines(images: Tensor) -> Tensor:
 
 def _over_data(subject: Subject, data: Inputs, objective: Objective, units: Sequence[str]) -> dict[str, Tensor]:
     first = {unit: number for number, unit in reversed(list(enumerate(units)))}
-    most, high = {}, {}
-    rows = torch.arange(len(data))
-    for unit, number in first.items():
-        asked = objective.rows(torch.full((len(data),), number))
-        values = evaluate(subject, data, asked, rows, lambda part: data.value[part], f"{unit} over the data")
-        most[unit], high[unit] = float(values.max()), float(torch.quantile(values, 0.999))
+    values = over_data(subject, data, objective, list(first.values()))
+    most = {unit: float(column.max()) for unit, column in zip(first, values.T, strict=True)}
+    high = {unit: float(torch.quantile(column, 0.999)) for unit, column in zip(first, values.T, strict=True)}
     table = {named.MAXIMUM: most, named.PERCENTILE: high}
     return {name: torch.tensor([by[unit] for unit in units], dtype=torch.float64) for name, by in table.items()}
+
+
+def over_data(subject: Subject, data: Inputs, objective: Objective, rows: Sequence[int]) -> Tensor:
+    """What these rows of an objective answer to every example, from one pass over the data: ``[examples, rows]``, float64."""
+
+    def work(part: slice) -> Tensor:
+        inputs = data.rows(part)
+        run = subject.run(inputs, capture=objective.capture, partial=bool(objective.capture))
+        asked = [objective.rows(torch.full((len(inputs),), row)) for row in rows]
+        return torch.stack([one(run).double().cpu() for one in asked], 1)
+
+    return in_batches(len(data), subject.batch_size(data), work, "activation over data")
 
 
 def nearest_examples(subject: Subject, images: Inputs, data: Inputs) -> dict[str, Tensor]:

@@ -13,12 +13,11 @@ from pellucid.core.query import Unit
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.batching import in_batches
 from pellucid.engine.canvases import Pixels
 from pellucid.engine.drawing_units import shape_of, told
 from pellucid.engine.feasible import Constraint, Feasible, feasible
 from pellucid.engine.optimize import Penalty, ascend, power_norm, total_variation
-from pellucid.engine.picture_evidence import agreement
+from pellucid.engine.picture_evidence import agreement, over_data
 from pellucid.engine.pre_activations import pre_activation
 from pellucid.engine.units import Objective, Units, layer_at, objective_of
 from pellucid.results.feature_images import AGREEMENT, FeatureImages
@@ -104,7 +103,8 @@ class ActivationMaximization:
         known = {AGREEMENT: torch.cat([agreement(of_unit, ["same"] * self.starts) for of_unit in optima])[rows]}
         known[MEDIAN] = median_cosine(optima)[rows // self.starts]
         if data is not None and self.constraint != "none":
-            largest = self._of_data(subject, data, objective, len(names), allowed)
+            brought = data.at(allowed.nearest(data.value))
+            largest = over_data(subject, brought, objective, range(0, len(inputs), self.starts)).amax(0)
             known[BROUGHT] = largest[rows // self.starts]
         return dataclasses.replace(found, evidence={**found.evidence, **known})
 
@@ -144,17 +144,6 @@ class ActivationMaximization:
         if self.smoothness:
             found.append(lambda point: self.smoothness * total_variation(point))
         return found
-
-    def _of_data(self, subject: Subject, inputs: Inputs, objective: Objective, units: int, allowed: Feasible) -> Tensor:
-        """The largest activation of each unit over the data, each put into the same set: ``[units]``."""
-
-        def work(part: slice) -> Tensor:
-            rows = inputs.rows(part, allowed.nearest(inputs.value[part]))
-            run = subject.run(rows, capture=objective.capture, partial=bool(objective.capture))
-            asked = [objective.rows(torch.full((len(rows),), unit * self.starts)) for unit in range(units)]
-            return torch.stack([one(run).double().cpu() for one in asked], 1)
-
-        return in_batches(len(inputs), subject.batch_size(inputs), work, "activation over data").amax(0)
 
 
 def median_cosine(optima: Tensor) -> Tensor:
