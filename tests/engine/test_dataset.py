@@ -78,6 +78,25 @@ def test_examples_are_found_by_number(subject):
     assert data.raw(3) is raws[1]
 
 
+def test_what_holds_several_examples_and_lies_in_memory_is_prepared_once(subject, monkeypatch):
+    prepare, prepared = subject.prepare, []
+    monkeypatch.setattr(subject, "prepare", lambda raw: prepared.append(raw) or prepare(raw))
+    pixels = torch.rand(4, 3, 8, 8)
+    data = DataSet(subject, pixels)
+    assert len(prepared) == 1
+    assert torch.equal(data.inputs([3, 1, 2]).value, pixels[[3, 1, 2]])
+    assert torch.equal(torch.cat([inputs.value for _, inputs in data.batches(3)]), pixels)
+    assert len(prepared) == 1
+
+
+def test_examples_of_different_shapes_that_came_several_at_once_are_not_guessed_at():
+    subject = pl.wrap(nn.Flatten(), pl.tasks.TensorTask())
+    data = DataSet(subject, [torch.rand(2, 3), torch.rand(2, 4)])
+    assert [len(inputs) for _, inputs in data.batches(8)] == [2, 2]
+    with pytest.raises(BadInput):
+        data.inputs([0, 3])
+
+
 def test_only_one_batch_is_held_at_a_time(subject, paths, monkeypatch):
     prepared = []
     prepare = subject.prepare

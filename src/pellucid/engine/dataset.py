@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pellucid.core.content import digest
 from pellucid.core.errors import BadInput
@@ -15,11 +16,15 @@ from pellucid.core.subject import Inputs, Subject
 
 @dataclass(frozen=True)
 class _Source:
-    """One raw input, how many examples it holds, and the number of the first of them."""
+    """One raw input, how many examples it holds, and the number of the first of them.
+
+    ``held`` is what was prepared of it where it lies in memory anyway.
+    """
 
     raw: Any
     first: int
     count: int
+    held: Inputs | None
 
 
 class DataSet:
@@ -47,7 +52,8 @@ class DataSet:
             except BadInput as error:
                 self.failed[name] = str(error)
                 continue
-            self._sources.append(_Source(raw, len(self.digests), len(inputs)))
+            held = inputs if len(inputs) > 1 and isinstance(raw, Tensor | Inputs) else None
+            self._sources.append(_Source(raw, len(self.digests), len(inputs), held))
             self._note(name, inputs)
         report(len(raws), len(raws), "reading")
         if not self.digests:
@@ -60,7 +66,9 @@ class DataSet:
 
     def inputs(self, numbers: Sequence[int]) -> Inputs:
         """Some of the examples, prepared, in this order."""
-        return _joined(self._subject, [self._one(number) for number in numbers])
+        sources = [self._source(number) for number in numbers]
+        prepared = {source.first: self._prepared(source) for source in sources}
+        return _joined(self._subject, [_one(s, prepared[s.first], n) for s, n in zip(sources, numbers, strict=True)])
 
     def raw(self, number: int) -> Any:
         """The raw input that holds an example."""
@@ -75,7 +83,7 @@ class DataSet:
             start, end = sources[0].first, sources[-1].first + sources[-1].count
             if end <= first:
                 continue
-            inputs = _joined(self._subject, [(source.raw, self._subject.prepare(source.raw)) for source in sources])
+            inputs = _joined(self._subject, [(source.raw, self._prepared(source)) for source in sources])
             for number in range(start, end, size):
                 if number + size > first:
                     yield number, inputs.rows(slice(number - start, min(number + size, end) - start))
@@ -90,11 +98,13 @@ class DataSet:
     def _source(self, number: int) -> _Source:
         return self._sources[bisect_right(self._sources, number, key=lambda source: source.first) - 1]
 
-    def _one(self, number: int) -> tuple[Any, Inputs]:
-        source = self._source(number)
-        row = number - source.first
-        inputs = self._subject.prepare(source.raw)
-        return source.raw, inputs if source.count == 1 else inputs.rows(slice(row, row + 1))
+    def _prepared(self, source: _Source) -> Inputs:
+        return self._subject.prepare(source.raw) if source.held is None else source.held
+
+
+def _one(source: _Source, inputs: Inputs, number: int) -> tuple[Any, Inputs]:
+    row = number - source.first
+    return source.raw, inputs if source.count == 1 else inputs.rows(slice(row, row + 1))
 
 
 def _together(sources: Sequence[_Source], size: int) -> Iterator[list[_Source]]:
@@ -118,7 +128,10 @@ def _joined(subject: Subject, parts: Sequence[tuple[Any, Inputs]]) -> Inputs:
     if len(parts) == 1:
         return first
     if len({tuple((name, tensor.shape[1:]) for name, tensor in inputs.tensors.items()) for _, inputs in parts}) > 1:
-        return subject.prepare([raw for raw, _ in parts])
+        together = subject.prepare([raw for raw, _ in parts])
+        if len(together) != len(parts):
+            raise BadInput("inputs that hold several examples each differ in shape; name their examples one by one")
+        return together
     tensors = {name: torch.cat([inputs.tensors[name] for _, inputs in parts]) for name in first.tensors}
     masks = [inputs.mask for _, inputs in parts if inputs.mask is not None]
     origins = tuple(origin for _, inputs in parts for origin in inputs.origins)
