@@ -39,6 +39,7 @@ _NAMES = {
     "Evaluation": "pellucid.results.evaluation",
     "FeatureImages": "pellucid.results.feature_images",
     "Evolution": "pellucid.results.evolution",
+    "HealthReport": "pellucid.results.health_report",
     "Interactions": "pellucid.results.interactions",
     "Interpretation": "pellucid.results.interpretation",
     "Picks": "pellucid.results.picks",
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
     from pellucid.results.evaluation import Evaluation
     from pellucid.results.feature_images import FeatureImages
     from pellucid.results.evolution import Evolution
+    from pellucid.results.health_report import HealthReport
     from pellucid.results.interactions import Interactions
     from pellucid.results.interpretation import Interpretation
     from pellucid.results.picks import Picks

@@ -14,6 +14,7 @@ from pellucid.render import counterfactual as _counterfactual  # noqa: F401  (re
 from pellucid.render import decoder as _decoder  # noqa: F401  (registers its picture and page)
 from pellucid.render import feature_images as _feature_images  # noqa: F401  (registers its picture and page)
 from pellucid.render import evolution as _evolution  # noqa: F401  (registers its picture and page)
+from pellucid.render import health_report as _health_report  # noqa: F401  (registers its picture and page)
 from pellucid.render import interactions as _interactions  # noqa: F401  (registers its picture and page)
 from pellucid.render import picks as _picks  # noqa: F401  (registers its picture and page)
 from pellucid.render import prototypes as _prototypes  # noqa: F401  (registers its picture and page)

@@ -9,6 +9,7 @@ from pellucid.results.decoder import Decoder
 from pellucid.results.evaluation import Evaluation
 from pellucid.results.feature_images import FeatureImages
 from pellucid.results.evolution import Evolution
+from pellucid.results.health_report import HealthReport, LayerHealth
 from pellucid.results.interactions import Interactions
 from pellucid.results.interpretation import Interpretation
 from pellucid.results.picks import Picks
@@ -38,8 +39,10 @@ __all__ = [
     "FeatureImages",
     "Evolution",
     "Histogram",
+    "HealthReport",
     "Interactions",
     "Interpretation",
+    "LayerHealth",
     "Line",
     "Panel",
     "Picks",
