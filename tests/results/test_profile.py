@@ -41,8 +41,7 @@ def test_a_profile_survives_saving_and_shows_its_lines_in_their_colours(tmp_path
 
 
 def test_lines_without_intervals_and_without_numbers_are_drawn():
-    nothing = torch.full((3,), torch.nan, dtype=torch.float64)
-    bare = Line(name="bare", mean=torch.tensor([1.0, torch.nan, 1.0]).double(), low=nothing, high=nothing)
+    bare = Line(name="bare", mean=torch.tensor([1.0, torch.nan, 1.0]).double())
     assert made(lines=(bare,)).plot().size[0] > 0
     assert "…" not in made(lines=(bare,))._repr_html_().partition("<tbody>")[2]
 

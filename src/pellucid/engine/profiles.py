@@ -1,6 +1,5 @@
 """Lines of a profile from what was measured of every example."""
 
-import torch
 from torch import Tensor
 
 from pellucid.engine.standing import mean_intervals
@@ -12,5 +11,5 @@ def line(name: str, values: Tensor, control: bool = False) -> Line:
     a single example there is none."""
     mean, low, high = mean_intervals(values.double(), seed=0).unbind(1)
     if values.shape[1] < 2:
-        low = high = torch.full_like(mean, torch.nan)
+        return Line(name=name, mean=mean, control=control)
     return Line(name=name, mean=mean, low=low, high=high, control=control)

@@ -147,7 +147,12 @@ class _Chart:
 
 
 def _numbers(line: Line) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return line.mean.double().numpy(), line.low.double().numpy(), line.high.double().numpy()
+    """Mean, low and high; NaN where there is no interval."""
+    mean = line.mean.double().numpy()
+    low, high = (
+        np.full_like(mean, np.nan) if side is None else side.double().numpy() for side in (line.low, line.high)
+    )
+    return mean, low, high
 
 
 def _scale(source: tuple[float, float], onto: tuple[float, float]) -> Callable[[float], float]:
@@ -178,5 +183,5 @@ def _card(panel: Panel, result: Profile) -> str:
     )
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{low:.4g} … {high:.4g}" if np.isfinite(low) else ""
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None else f"{low:.4g} … {high:.4g}"

@@ -15,13 +15,13 @@ from pellucid.core.result import Result
 class Line:
     """One quantity at each place of an axis: ``mean`` ``[places]`` over the cases, ``low`` and ``high`` its 95 % interval.
 
-    These are NaN where there is none. A ``control`` is what would be seen without what is looked for.
+    A single example has no interval. A ``control`` is what would be seen without what is looked for.
     """
 
     name: str
     mean: Tensor
-    low: Tensor
-    high: Tensor
+    low: Tensor | None = None
+    high: Tensor | None = None
     control: bool = False
 
 
@@ -42,8 +42,8 @@ class Panel:
     def check(self) -> None:
         """Raise ``ValueError`` where fields contradict each other."""
         for line in self.lines:
-            for part in (line.mean, line.low, line.high, *(() if self.grid is None else (self.grid,))):
-                if tuple(part.shape) != (len(self.places),):
+            for part in (line.mean, line.low, line.high, self.grid):
+                if part is not None and tuple(part.shape) != (len(self.places),):
                     raise ValueError(f"{line.name}: {tuple(part.shape)} numbers for {len(self.places)} places")
 
 
@@ -71,8 +71,8 @@ class Profile(Result):
                 "at": place,
                 "line": line.name,
                 "mean": float(line.mean[number]),
-                "low": float(line.low[number]),
-                "high": float(line.high[number]),
+                "low": None if line.low is None else float(line.low[number]),
+                "high": None if line.high is None else float(line.high[number]),
             }
             for panel in self.panels
             for line in panel.lines

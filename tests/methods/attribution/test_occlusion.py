@@ -86,6 +86,21 @@ def wrapped(net):
     return pl.wrap(net, pl.tasks.TensorTask(shape=(2, 7, 9)))
 
 
+def test_a_network_that_reads_one_box_falls_inside_it_only():
+    """The map is 0 outside the box widened by the window, and largest where a window hides all that the network reads."""
+    square = torch.zeros(1, 1, 32, 32, dtype=torch.float64)
+    square[:, :, 12:20, 8:16] = 1
+    point = 0.5 + torch.rand(1, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    network = Function(lambda pixels: (pixels * square).sum((1, 2, 3))[:, None])
+    scores = Occlusion(window=4, stride=2, baseline="zero")(pl.wrap(network), pl.Decision(point, 0)).scores[0, 0]
+    outside = torch.ones(32, 32, dtype=torch.bool)
+    outside[9:23, 5:19] = False
+    assert float(scores[outside].abs().max()) == 0
+    row, column = divmod(int(scores.argmax()), 32)
+    assert 12 <= row < 20
+    assert 8 <= column < 16
+
+
 def test_windows_that_leave_gaps_are_refused():
     with pytest.raises(UsageError, match="stride"):
         Occlusion(window=2, stride=3)(wrapped(nn.Flatten()), pl.Decision(torch.ones(1, 2, 7, 9).double()))

@@ -6,7 +6,7 @@ from torch import nn
 
 import pellucid as pl
 from engine.networks import seeded
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.methods import Correspondence
 
 
@@ -46,7 +46,10 @@ def test_the_share_is_the_double_sum_of_hamming_distances():
         before, after = (network()[:depth](points).detach().flatten(1) for points in (data, hidden))
         change = before - after
         signs = change.sign().masked_fill(change.abs() <= 1e-5 * before.abs().amax(1, keepdim=True), 0)
-        total = sum(int((signs[i] != signs[j]).sum()) for i in range(4) for j in range(4) if i != j)
+        pairs = [(signs[i], signs[j]) for i in range(4) for j in range(4) if i != j]
+        total = sum(int((one != other).sum()) for one, other in pairs)
+        shares = [float((one != other).sum() / ((one != 0) | (other != 0)).sum()) for one, other in pairs]
+        assert float(found.panels[1].lines[0].mean[place]) == pytest.approx(sum(shares) / 12, rel=1e-6)
         line = found.panels[0].lines[0]
         assert float(line.mean[place]) == pytest.approx(total / (12 * signs.shape[1]), rel=1e-9)
         assert float(line.low[place]) <= float(line.mean[place]) <= float(line.high[place])
@@ -60,12 +63,25 @@ def test_a_part_that_is_treated_alike_lies_below_random_parts():
             for picture, box in zip(data, boxes, strict=True)
         ]
     )
-    same = torch.tensor([6, 6, 10, 10])
-    found = Correspondence(parts={"cross": same}, draws=10)(subject(), pl.Representation(("3",), centred))
-    cross, random = found.panels[0].lines
+    found = Correspondence(parts={"cross": (6, 6, 10, 10)}, draws=20)(subject(), pl.Representation(("3",), centred))
+    cross, random, placed = found.panels[1].lines
     assert random.control
-    assert float(cross.high[0]) < float(random.low[0])
-    assert "cross clearly below" in found.findings[0]
+    assert placed.control
+    assert float(cross.high[0]) < float(placed.mean[0]) < float(random.mean[0])
+    assert found.summary().endswith(
+        "clearly below random parts: cross; of these below the mean of those at one place: cross."
+    )
+
+
+def test_parts_that_correspond_by_their_place_alone_are_not_below_random_parts_at_one_place():
+    noise = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    found = Correspondence(parts={"corner": (2, 2, 6, 6)}, draws=20)(subject(), pl.Representation(("3",), noise))
+    corner, random, placed = found.panels[1].lines
+    assert float(corner.high[0]) < float(random.low[0])
+    assert float(placed.mean[0]) < float(corner.high[0])
+    assert found.summary().endswith(
+        "clearly below random parts: corner; of these below the mean of those at one place: none."
+    )
 
 
 def test_random_parts_do_not_depend_on_neighbours_and_depend_on_the_seed():
@@ -97,5 +113,5 @@ def test_boxes_that_are_none_are_refused(parts, said):
 
 
 def test_two_pictures_are_too_few():
-    with pytest.raises(UsageError, match="at least 3, not 2"):
+    with pytest.raises(NotAnswerable, match="at least 3, not 2"):
         Correspondence(parts={"eye": (0, 0, 4, 4)})(subject(), pl.Representation(("3",), pictures(2)[0]))
