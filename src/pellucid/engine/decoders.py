@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,7 +14,6 @@ from torch.nn.functional import conv2d, leaky_relu, linear
 from pellucid.core.errors import BadInput
 from pellucid.core.files import write_bytes
 from pellucid.core.meter import report
-from pellucid.results.decoder import Decoder
 
 _LEAST_SIDE, _LEAST_WIDTH = 4, 16
 _KEPT_EVERY = 50
@@ -80,11 +78,6 @@ def _layer(weights: dict[str, Tensor], name: str, shape: Sequence[int], draws: t
     deviation = _GAIN / math.sqrt(math.prod(shape[1:]))
     weights[f"{name}.weight"] = torch.randn(*shape, generator=draws) * deviation
     weights[f"{name}.bias"] = torch.zeros(shape[0])
-
-
-def opened(given: Any) -> Any:
-    """A decoder from its file; anything else as it is."""
-    return Decoder.load(given) if isinstance(given, str | os.PathLike) else given
 
 
 class Learner:

@@ -15,8 +15,8 @@ from pellucid.core.query import Code
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.codes import CodeMatch, Match
-from pellucid.engine.decoders import opened
 from pellucid.engine.drawing_units import bounds_of
+from pellucid.engine.generating import opened
 from pellucid.engine.gradients import point_value
 from pellucid.engine.inverting import (
     SPREAD,
