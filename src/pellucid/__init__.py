@@ -64,7 +64,7 @@ _NAMES = {
     "BadInput": "pellucid.core.errors",
     "UsageError": "pellucid.core.errors",
 }
-_MODULES = ("tasks", "methods", "metrics")
+_MODULES = ("tasks", "methods", "metrics", "models")
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
@@ -82,7 +82,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from pellucid import methods, metrics, tasks
+    from pellucid import methods, metrics, models, tasks
     from pellucid.core.catalogue import build, catalogue
     from pellucid.core.context import Context
     from pellucid.core.errors import BadInput, NotAnswerable, NotComparable, PellucidError, UsageError
@@ -111,14 +111,14 @@ if TYPE_CHECKING:
     from pellucid.results.counterfactual import Counterfactuals
     from pellucid.results.decoder import Decoder
     from pellucid.results.evaluation import Evaluation
-    from pellucid.results.feature_images import FeatureImages
     from pellucid.results.evolution import Evolution
+    from pellucid.results.feature_images import FeatureImages
     from pellucid.results.health_report import HealthReport
     from pellucid.results.interactions import Interactions
     from pellucid.results.interpretation import Interpretation
     from pellucid.results.picks import Picks
-    from pellucid.results.prototypes import PrototypeSet
     from pellucid.results.profile import Profile
+    from pellucid.results.prototypes import PrototypeSet
     from pellucid.results.ranking import Ranking
     from pellucid.results.reconstructions import Reconstructions
     from pellucid.results.report import Report
