@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable, UsageError
-from pellucid.core.query import Unit
+from pellucid.core.query import Decision, Unit
 from pellucid.core.spec import Modality
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.batching import fits_budget
@@ -18,6 +18,7 @@ from pellucid.engine.dataset import DataSet
 from pellucid.engine.receptive_fields import receptive_fields
 from pellucid.engine.recording import Seen, walk
 from pellucid.engine.strongest import Strongest, code
+from pellucid.engine.targets import resolve
 from pellucid.engine.units import Index, UnitLayer, layer_at
 from pellucid.results.unit_report import UnitReport
 
@@ -91,17 +92,36 @@ def unit_examples(subject: Subject, query: Unit, k: int, what: str) -> UnitExamp
     Without an index it is the channel with the strongest response of all. Data is read a batch at a time, and what cannot
     be read is left out.
     """
-    return examples_of(subject, *data_and_layer(subject, query), query.index, k, what)
+    data, layer, index = asked_unit(subject, query)
+    return examples_of(subject, data, layer, index, k, what)
 
 
-def data_and_layer(subject: Subject, query: Unit) -> tuple[DataSet, UnitLayer]:
-    """The data and the layer that are asked about; ``UsageError`` where the query does not name both."""
-    if query.layer is None or query.data is None:
-        raise UsageError("name a layer and data to look in: Unit('blocks.3', 5, data=[…])")
-    if query.target is not None:
-        raise UsageError("a unit is either a class (target) or in a layer (layer, index); leave target= out")
+def asked_unit(subject: Subject, query: Unit) -> tuple[DataSet, UnitLayer, Index | None]:
+    """The data, the layer and the unit that are asked about; a class is a unit of the layer that returns the scores."""
+    if query.data is None or (query.layer is None) == (query.target is None):
+        raise UsageError(
+            "name data to look in, and a layer or a class: Unit('blocks.3', 5, data=[…]), Unit(target=7, data=[…])"
+        )
     data = data_set(subject, query.data)
-    return data, layer_at(subject, data.inputs([0]), query.layer)
+    one = data.inputs([0])
+    if query.layer is not None:
+        return data, layer_at(subject, one, query.layer), query.index
+    target = resolve(subject, one, Decision(one, query.target))
+    assert target.index is not None
+    place = tuple(target.index[0].tolist())
+    return data, layer_at(subject, one, _output_layer(subject, one)), place[0] if len(place) == 1 else place
+
+
+def _output_layer(subject: Subject, one: Inputs) -> str:
+    scores = subject.run(one, original=True).scores
+    known = [layer.name for layer in subject.layers(one) if layer.shape == tuple(scores.shape[1:])]
+    for name in reversed(known):
+        activation = subject.run(one, capture=(name,), original=True).activations[name]
+        if torch.equal(activation.cpu().to(scores), scores):
+            return name
+    raise NotAnswerable(
+        "no layer of its own returns the scores, so a class is no unit of a layer; name a layer, or ask occlusion"
+    )
 
 
 def examples_of(

@@ -16,7 +16,7 @@ from pellucid.results.profile import Line, Panel, Profile
 _FINE = 2  # drawn at twice the size, so that lines come out smooth
 _WIDTH, _HEIGHT, _COLUMNS = 560, 340, 3
 _TOP, _BOTTOM, _RIGHT, _STEP = 44, 46, 16, 20
-_GREY, _CONTROL = "#e2e2e2", "#8a8a8a"
+_GREY, _CONTROLS = "#e2e2e2", ("#8a8a8a", "#3c3c3c")
 _COLOURS = (OKABE_ITO[0], OKABE_ITO[5], OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[1], OKABE_ITO[4], "#555555")
 
 
@@ -120,8 +120,9 @@ class _Chart:
         return low - margin, high + margin
 
     def _coloured(self) -> list[tuple[Line, str]]:
-        colours = iter(_COLOURS * len(self._panel.lines))
-        return [(line, _CONTROL if line.control else next(colours)) for line in self._panel.lines]
+        number = len(self._panel.lines)
+        colours, controls = iter(_COLOURS * number), iter(_CONTROLS * number)
+        return [(line, next(controls if line.control else colours)) for line in self._panel.lines]
 
     def _legend(self) -> None:
         title = (

@@ -9,7 +9,7 @@ from torch import nn
 import pellucid as pl
 from engine.networks import seeded
 from methods.features.planted import SQUARE, pictures, subject
-from pellucid.core.errors import BadInput, UsageError
+from pellucid.core.errors import BadInput, NotAnswerable, UsageError
 from pellucid.methods import TopExamples
 
 
@@ -80,6 +80,20 @@ def test_a_layer_without_extent_sees_everything():
     assert report.regions.tolist() == [[0, 0, 32, 32]] * 2
 
 
+def test_a_class_is_a_unit_of_the_layer_that_returns_the_scores():
+    data = pictures(12, 4)[0]
+    report = TopExamples(k=12)(subject(), pl.Unit(target="b", data=data))
+    assert (report.layer, report.index) == ("head", 1)
+    torch.testing.assert_close(report.measures["activation"], subject().scores(data)[:, 1])
+
+    class Nameless(nn.Module):
+        def forward(self, pixels):
+            return pixels.mean((2, 3))
+
+    with pytest.raises(NotAnswerable, match="no layer of its own returns the scores"):
+        TopExamples()(pl.wrap(Nameless()), pl.Unit(target=0, data=data))
+
+
 def test_the_strongest_of_texts_is_found_at_a_word_that_is_no_padding():
     texts, network = ["so", "a longer line", "to be"], pl.load("char-lstm")
     report = TopExamples(k=3)(network, pl.Unit("classifier", 4, data=texts))
@@ -118,12 +132,13 @@ def test_a_unit_that_is_the_same_for_all_says_so():
         (pl.Unit("square", 3), "channels 0 to 2, and no unit 3"),
         (pl.Unit("square", (0, 99, 0)), "no unit"),
         (pl.Unit("square", (0, 1)), "is a channel, or an index into"),
-        (pl.Unit("square", 0, 1), "either a class .* or in a layer"),
-        (pl.Unit(None, 0), "name a layer"),
+        (pl.Unit("square", 0, 1), "a layer or a class"),
+        (pl.Unit(None, 0), "a layer or a class"),
+        (pl.Unit(target="c"), "there is no class 'c'"),
     ],
 )
 def test_what_is_no_unit_is_refused_with_what_there_is(unit, said):
-    data = None if unit.layer is None else pictures(3, 1)[0]
+    data = pictures(3, 1)[0]
     with pytest.raises(UsageError, match=said):
         TopExamples()(subject(), pl.Unit(unit.layer, unit.index, unit.target, data))
 

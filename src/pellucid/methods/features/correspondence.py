@@ -20,7 +20,7 @@ from pellucid.engine.units import layer_at
 from pellucid.results.profile import Line, Panel, Profile
 
 _OF_ALL = "share of features whose change differs in sign"
-_OF_CHANGING = "the same, of features that change"
+_OF_CHANGING = "share of changing features that differ in sign"
 _RANDOM, _SAME_PLACE = "random parts", "random parts, one place in all"
 
 

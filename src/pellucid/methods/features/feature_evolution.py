@@ -12,7 +12,7 @@ from pellucid.core.query import Unit
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
 from pellucid.engine.checkpoints import checkpoint
-from pellucid.engine.unit_examples import data_and_layer, examples_of, regions_of
+from pellucid.engine.unit_examples import asked_unit, examples_of, regions_of
 from pellucid.results.evolution import Evolution
 
 
@@ -55,10 +55,10 @@ class FeatureEvolution:
         given = [part.strip() for part in given.split(",")] if isinstance(given, str) else list(given)
         if len(given) < 2:
             raise UsageError(f"checkpoints= takes two or more states of the network, not {len(given)}")
-        data, layer = data_and_layer(subject, query)
+        data, layer, index = asked_unit(subject, query)
         one = data.inputs([0])
         states = [checkpoint(subject, one, state, number) for number, state in enumerate(given)]
-        last = examples_of(states[-1][1], data, layer, query.index, self.k, "feature evolution")
+        last = examples_of(states[-1][1], data, layer, index, self.k, "feature evolution")
         earlier = (examples_of(state, data, layer, last.index, self.k, "feature evolution") for _, state in states[:-1])
         found = [*earlier, last]
         strongest = [int(one.examples[0]) for one in found]
