@@ -1,5 +1,7 @@
 """Sampling from a unit: within a hundredth of sums over all states, which the one-step shortcut is not."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -73,7 +75,7 @@ def test_gaussian_units_have_means_beyond_zero_and_one():
     assert float(found.images[0, 0]) == pytest.approx(4.0, abs=1e-5)
 
 
-def test_samples_are_states_of_different_chains():
+def test_samples_are_states_of_different_chains(tmp_path):
     found = UnitSampling(sweeps=20, samples=6)(subject(small_machine(), (1, 2, 2)), pl.Unit("linear", 0))
     assert found.images.shape == (7, 1, 2, 2)
     assert found.captions[:2] == ("mean while it is on", "sample 1")
@@ -88,6 +90,10 @@ def test_samples_are_states_of_different_chains():
     assert bool(found.interval[1:].isnan().all())
     before = found.images.flatten(1).double() @ machine.weights[:, 0] + machine.hidden_bias[0]
     torch.testing.assert_close(found.activations, before.detach())
+    loaded = pl.FeatureImages.load(found.save(tmp_path / "samples.pellucid"))
+    assert torch.equal(loaded.interval.nan_to_num(-1), found.interval.nan_to_num(-1))
+    with pytest.raises(ValueError, match="intervals"):
+        dataclasses.replace(found, interval=found.interval[1:])
 
 
 def test_a_unit_is_the_same_alone_and_with_its_layer_and_for_the_same_seed():
@@ -115,6 +121,8 @@ def test_what_cannot_be_sampled_is_refused_with_the_way_out():
     net = subject(two_layers())
     with pytest.raises(UsageError, match="no hidden units at 'layers.7'; did you mean 'layers.1'"):
         UnitSampling()(net, pl.Unit("layers.7", 0))
+    with pytest.raises(UsageError, match="did you mean 'linear'"):
+        UnitSampling()(subject(small_machine()), pl.Unit("liner", 0))
     with pytest.raises(UsageError, match="channels 0 to 1"):
         UnitSampling()(net, pl.Unit("layers.1", 2))
     with pytest.raises(UsageError, match="name a layer"):

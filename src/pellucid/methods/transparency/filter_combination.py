@@ -46,7 +46,7 @@ class FilterCombination:
         serves=("B1",),
         caveat=(
             "The non-linearities between layers are left out: a filter that a saturated or silent unit carries is drawn all "
-            "the same. From the third layer on the sums often look like nothing; activation maximisation then still does."
+            "the same, and the higher the layer, the less the sum need have to do with what excites the unit."
         ),
         alternatives=("activation-maximization", "what-if", "response"),
     )

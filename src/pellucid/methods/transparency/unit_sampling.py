@@ -107,9 +107,8 @@ class UnitSampling:
         """The mean and half the width of its interval, ``[visible]``, and states of some chains ``[samples, visible]``."""
         machine = net.machine(number)
         draws = generator(self.seed, self.spec.id, torch.tensor([number, unit]))
-        hidden = (
-            torch.full((self.chains, machine.linear.out_features), 0.5).bernoulli(generator=draws).to(machine.weights)
-        )
+        even = torch.full((self.chains, machine.linear.out_features), 0.5)
+        hidden = even.bernoulli(generator=draws).to(machine.weights)
         total = torch.zeros(self.chains, net.machine(0).linear.in_features, dtype=torch.float64)
         for sweep, state in enumerate(machine.gibbs(hidden, self.burn_in + self.sweeps, draws, clamped=unit)):
             if sweep >= self.burn_in:
@@ -140,6 +139,7 @@ def _hidden_layer(net: DBN, subject: Subject, query: Unit) -> tuple[int, str]:
         names[part]: (number, names[layer.linear])
         for number, layer in enumerate(map(net.machine, range(len(net.layers))))
         for part in (layer, layer.linear, layer.sigmoid)
+        if names[part]
     }
     if query.layer not in known:
         raise UsageError(f"{subject.name} has no hidden units at {query.layer!r}; {nearest(query.layer, list(known))}")
