@@ -1,7 +1,7 @@
 """Inputs from codes: by gradient descent in the units of the literature, or exactly where the layer is affine."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.batching import fits_budget
 from pellucid.engine.canvases import Bounds
 from pellucid.engine.gradients import point_value
-from pellucid.engine.optimize import Penalty, Rule, adam, momentum, power_norm, total_variation
+from pellucid.engine.optimize import Penalty, Rule, Transform, adam, momentum, power_norm, total_variation
 
 # Pictures vary by about a quarter of their range, which is 255 in these units.
 SPREAD = 64.0
@@ -81,6 +81,16 @@ def descending_momentum(rate: float, steps: int, elements: int) -> Rule:
     """``rate`` for a quarter of the steps, a tenth for half and a hundredth for the rest, in units of σ² over 2."""
     parts = [1.0] * math.ceil(steps / 4) + [0.1] * math.ceil(steps / 2) + [0.01] * steps
     return momentum([rate * part * SPREAD**2 * elements / 2 for part in parts[:steps]])
+
+
+def moved(pixels: int) -> Transform:
+    """Each picture moved by up to so many pixels along either side, at random; what leaves it comes in on the other side."""
+
+    def transform(point: Tensor, draws: Sequence[torch.Generator]) -> Tensor:
+        shifts = [torch.randint(-pixels, pixels + 1, (2,), generator=draw).tolist() for draw in draws]
+        return torch.stack([row.roll(shift, (-2, -1)) for row, shift in zip(point, shifts, strict=True)])
+
+    return transform
 
 
 def exact(subject: Subject, inputs: Inputs, layer: str, codes: Tensor, ridge: float) -> Tensor:

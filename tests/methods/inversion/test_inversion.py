@@ -8,9 +8,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import pellucid as pl
+from engine.networks import seeded
 from pellucid.core.errors import NotAnswerable, UsageError
 from pellucid.engine.codes import CodeMatch
-from pellucid.engine.inverting import Grey, descending_momentum, priors, settling_adam
+from pellucid.engine.inverting import Grey, descending_momentum, moved, priors, settling_adam
 from pellucid.methods.inversion.inversion import Inversion
 from pellucid.methods.inversion.train_decoder import TrainDecoder
 
@@ -196,16 +197,18 @@ def test_a_trained_decoder_inverts_without_descent(reader, digits, tmp_path):
 
 
 def test_jitter_and_size_are_of_pictures(reader, digits):
-    network = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
-    ).eval()
+    network = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        ).eval()
+    )
     subject = pl.wrap(network, pl.tasks.Image(16, mean=(0.0,), deviation=(1.0,)))
-    found = Inversion(size=9, jitter=0.1, steps=2)(subject, pl.Code(torch.rand(1, 1, 16, 16), "1"))
+    found = Inversion(size=9, jitter=2, steps=2)(subject, pl.Code(torch.rand(1, 1, 16, 16), "1"))
     assert found.images.shape == (1, 2, 1, 9, 9)
     decoder = TrainDecoder("1", steps=1)(subject, pl.Fit(torch.rand(4, 1, 16, 16)))
     with pytest.raises(UsageError, match="makes pictures of"):
         Inversion(recipe="decoder", decoder=decoder, size=9)(subject, pl.Code(torch.rand(1, 1, 16, 16), "1"))
-    for wrong in (Inversion(size=9), Inversion(jitter=0.1)):
+    for wrong in (Inversion(size=9), Inversion(jitter=1)):
         with pytest.raises(UsageError, match="of pictures"):
             wrong(pl.wrap(linear(4, 9)), pl.Code(rows(1, 9), "0"))
 
@@ -218,6 +221,14 @@ def test_starts_do_not_depend_on_neighbours(reader, digits):
     assert not torch.allclose(both.images[0, 0], both.images[0, 1])
     other = Inversion(steps=3, starts=2, seed=1)(reader, pl.Code(digits[1:2], "convolution1"))
     assert not torch.allclose(other.images, alone.images)
+
+
+def test_pictures_are_moved_by_no_more_than_asked():
+    point = torch.zeros(40, 1, 7, 7)
+    point[:, 0, 3, 3] = 1
+    places = moved(2)(point, [torch.Generator().manual_seed(seed) for seed in range(40)]).nonzero()[:, 2:] - 3
+    assert places.abs().max() == 2
+    assert len({tuple(place) for place in places.tolist()}) > 10
 
 
 def test_steps_grow_smaller_over_the_last_third(reader, digits):

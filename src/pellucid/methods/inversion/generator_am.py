@@ -37,8 +37,8 @@ RANGE = "distance to the generator's range"
 class GeneratorAM:
     """Codes ``y`` for which ``generator`` draws what excites the unit most (nguyen2016synthesizing).
 
-    ``dgn-am``: from a small random code, ``y`` moves along the gradient of the unit through the generator, with steps whose mean
-    size falls from ``rate`` deviations of the codes to nothing; each element is then kept between 0 and three deviations
+    ``dgn-am``: from a small random code, ``y`` moves along the gradient of the unit through the generator, with steps whose
+    mean size falls from ``rate`` deviations of the codes to nothing; each element is then kept between 0 and three deviations
     above its mean over the generator's data (three below where codes may be negative), and all are multiplied by ``1 −
     decay``. The published step first moves the picture and then the code towards that picture; both steps are
     normalised, so that the code moves the same way. The last picture is shown, not the one that excites the unit most.
@@ -62,8 +62,8 @@ class GeneratorAM:
         references=("nguyen2016synthesizing", "dosovitskiy2016generating"),
         serves=("B7",),
         caveat=(
-            "The generator decides what the picture looks like: all that it shows beyond what the unit asks for comes from the "
-            "generator's data, and what that data lacks cannot be drawn."
+            "The generator decides what the picture looks like: all that it shows beyond what the unit asks for comes from "
+            "the generator's data, and what that data lacks cannot be drawn."
         ),
         alternatives=("class-image", "inversion"),
     )
@@ -111,10 +111,8 @@ class GeneratorAM:
         )
 
     def _objective(self, subject: Subject, inputs: Inputs, query: Unit) -> tuple[Objective, str]:
-        asked = [query]
-        for number in self.also:
-            field = "index" if query.target is None else "target"
-            asked.append(dataclasses.replace(query, **{field: number}))
+        of_class = query.target is not None
+        asked = [query, *(Unit(query.layer, None if of_class else n, n if of_class else None) for n in self.also)]
         found = [objective_of(subject, inputs, unit) for unit in asked]
         if len({name for _, name in found}) < len(found):
             raise UsageError(f"generator-am(also={self.also}) names a unit twice")

@@ -24,12 +24,12 @@ from pellucid.engine.inverting import (
     correlations,
     descending_momentum,
     exact,
+    moved,
     noise,
     priors,
     settling_adam,
 )
 from pellucid.engine.optimize import Course, ascend
-from pellucid.engine.shaping import jittered
 from pellucid.engine.units import layer_at
 from pellucid.results.reconstructions import Reconstructions
 
@@ -83,9 +83,7 @@ class Inversion:
     rate: Annotated[float | None, Gt(0), "step size; None: the recipe's"] = None
     starts: Annotated[int, Ge(1), "reconstructions per example, from as many random starts"] = 2
     objective: Annotated[Match, "what is sought: the least distance to the code, or the most of it"] = "distance"
-    jitter: Annotated[float, Ge(0), "how far pictures are moved at random at each step, as a share of their sides"] = (
-        0.0
-    )
+    jitter: Annotated[int, Ge(0), "by how many pixels pictures are moved at random at each step, at most"] = 0
     bounded: Annotated[bool, "whether every step ends inside the range of inputs"] = False
     channels: Annotated[tuple[int, ...] | None, "first channel and the one after the last: only these are matched"] = (
         None
@@ -150,7 +148,7 @@ class Inversion:
             steps=steps,
             rule=settling_adam(rate, steps) if self.recipe == "adam" else descending_momentum(rate, steps, elements),
             penalties=priors(canvas, self.alpha, self.beta, norm_weight, self._variation(subject, inputs, match.layer)),
-            transform=jittered(self.jitter, 0.0, 0.0) if self.jitter else None,
+            transform=moved(self.jitter) if self.jitter else None,
             after=[lambda leaf, moment: leaf.clamp(-127.5, 127.5)] if self.bounded and bounds is not None else [],
             seed=self.seed,
             label="inversion",
