@@ -208,7 +208,7 @@ def _ask(record: Mapping[str, Any], words: tuple[str, ...], fields: dict[str, An
             check_file_writable(path)
     method = build({"method": record["id"], **fields})
     subject = subject_named(options.get("subject", DEFAULT_SUBJECT), options.get("option") or ())
-    lines, optional = record["query"] == "Population", record["query"] == "Unit"
+    lines, optional = record["query"] == "Population", record["query"] in ("Unit", "Representation")
     found = given(subject, words, options.get("row"), options.get("limit"), lines) if words or not optional else []
     raws = [entry.raw for entry in found]
     query = _QUERIES[record["query"]](subject, raws[0] if len(raws) == 1 else raws or None, options)

@@ -15,7 +15,7 @@ Bounds = tuple[Tensor, Tensor] | None
 # (olah2017feature): independent numbers times this are colours as they occur.
 _COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 
-_STEEPNESS = 1.5
+CLEAR, NATURAL = 1.5, 1.0
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,26 @@ class Levels:
         low, high = (bound.to(leaf) for bound in self.bounds)
         return low + (high - low) * (leaf + self.mean) / 255
 
+    def of(self, point: Tensor) -> Tensor:
+        """The levels of a point."""
+        if self.bounds is None:
+            return point - self.mean
+        low, high = (bound.to(point) for bound in self.bounds)
+        return (point - low) / (high - low) * 255 - self.mean
+
 
 class Spectrum:
     """The discrete Fourier transform of each channel, scaled so that coarse waves move first, in colours that do not depend
     on each other, and squeezed between the bounds of a point ``[channels, height, width]`` (olah2017feature).
 
-    The scale falls as frequency to the power of −1.5, where −1 would give all frequencies of photographs the same weight:
-    pictures of 128 pixels are clearer so, and a second network takes them for the class more often. Its mean is that of −1.
+    The scale falls as frequency to the power of ``−steepness``; 1 gives all frequencies of photographs the same weight. With
+    1.5, of the same mean, pictures of 128 pixels are clearer, and a second network takes them for the class more often.
     """
 
-    def __init__(self, leaf: Tensor, shape: tuple[int, ...], bounds: Bounds) -> None:
+    def __init__(self, leaf: Tensor, shape: tuple[int, ...], bounds: Bounds, steepness: float = CLEAR) -> None:
         self.leaf, self._shape, self._bounds = leaf, shape, bounds
         natural = 1 / frequencies(shape[-2:]).clamp(min=1 / max(shape[-2:]))
-        steep = natural**_STEEPNESS
+        steep = natural**steepness
         self._scale = steep * (natural.mean() / steep.mean())
 
     def draw(self, leaf: Tensor) -> Tensor:
@@ -66,10 +73,17 @@ class Spectrum:
         return bounded(coloured(planes / 4), self._bounds)
 
     @classmethod
-    def noise(cls, seeds: Sequence[int], shape: tuple[int, ...], bounds: Bounds, strength: float = 0.01) -> "Spectrum":
+    def noise(
+        cls,
+        seeds: Sequence[int],
+        shape: tuple[int, ...],
+        bounds: Bounds,
+        strength: float = 0.01,
+        steepness: float = CLEAR,
+    ) -> "Spectrum":
         """A start with small random coefficients, drawn for each seed on its own."""
         size = (*shape[:-1], shape[-1] // 2 + 1, 2)
-        return cls(strength * drawn(seeds, size), shape, bounds)
+        return cls(strength * drawn(seeds, size), shape, bounds, steepness)
 
     @classmethod
     def of(cls, images: Tensor, bounds: Bounds) -> "Spectrum":

@@ -54,7 +54,7 @@ class Moment:
 class Course:
     """Where an ascent ended: ``images`` ``[rows, …point]``, the objective there ``[rows]``, its ``trace`` ``[rows, steps]``
     on the way, the ``leaf`` and which rows ``moved``: of the others the gradient was zero at every step. ``best`` are the
-    images on the way at which the objective less its penalties was largest."""
+    images on the way at which the objective less its penalties was largest, ``best_values`` the objective there."""
 
     images: Tensor
     values: Tensor
@@ -62,6 +62,7 @@ class Course:
     leaf: Tensor
     moved: Tensor
     best: Tensor
+    best_values: Tensor
 
     def rows(self, index: Tensor) -> "Course":
         """Where some of the rows ended."""
@@ -142,18 +143,18 @@ class _Ascent:
     ) -> Course:
         leaf, trace = leaf.detach().clone(), []
         moved = torch.zeros(len(leaf), dtype=torch.bool)
-        best, most = leaf, torch.full((len(leaf),), -torch.inf)
+        best = leaf
+        most, values_there = (torch.full((len(leaf),), -torch.inf, dtype=leaf.dtype) for _ in range(2))
         for number in range(steps):
             moment = self._gradient(leaf, number, steps, draws)
             if not bool(moment.values.isfinite().all()):
                 raise NotAnswerable(
                     f"what was asked about is no longer a number after {number} steps; take smaller steps (rate)"
                 )
-            better = moment.totals > most.to(moment.totals)
-            best, most = (
-                torch.where(_beside(better, leaf), leaf, best),
-                torch.where(better, moment.totals, most.to(moment.totals)),
-            )
+            totals, values = settled(moment.totals).to(most), settled(moment.values).to(most)
+            better = totals > most
+            best = torch.where(_beside(better, leaf), leaf, best)
+            most, values_there = torch.where(better, totals, most), torch.where(better, values, values_there)
             moved |= settled(moment.gradient.flatten(1).any(1))
             leaf = leaf + step(moment.gradient, moment.values, number)
             for operation in after:
@@ -165,7 +166,7 @@ class _Ascent:
             values = self._objective(self._pass(images))
             kept_best = self._canvas.draw(best)
         kept = torch.stack(trace, 1) if trace else torch.empty(len(leaf), 0)
-        return Course(settled(images), settled(values), kept, settled(leaf), moved, settled(kept_best))
+        return Course(settled(images), settled(values), kept, settled(leaf), moved, settled(kept_best), values_there)
 
     def _gradient(self, leaf: Tensor, number: int, steps: int, draws: Sequence[torch.Generator]) -> Moment:
         states = [draw.get_state() for draw in draws]
@@ -221,18 +222,22 @@ def normalised(rate: float, by: str = "norm") -> Rule:
     return lambda: step
 
 
-def adam(rate: float, decays: tuple[float, float] = (0.9, 0.999)) -> Rule:
-    """Adam (kingma2015adam), whose state is per element."""
+def adam(rate: float, decays: tuple[float, float] = (0.9, 0.999), small: float = 1e-3) -> Rule:
+    """Adam (kingma2015adam), whose state is per element, for gradients divided by each row's root mean square at the first
+    step: ``small`` is relative to that, so that elements that matter nothing do not follow rounding errors."""
 
     def fresh() -> Step:
         mean = square = torch.zeros(())
+        size = torch.zeros(0)
 
         def step(gradient: Tensor, values: Tensor, number: int) -> Tensor:
-            nonlocal mean, square
+            nonlocal mean, square, size
+            size = gradient.flatten(1).square().mean(1).sqrt() if number == 0 else size
+            gradient = gradient / _beside(size.clamp(min=torch.finfo(gradient.dtype).tiny), gradient)
             mean = decays[0] * mean + (1 - decays[0]) * gradient
             square = decays[1] * square + (1 - decays[1]) * gradient.square()
             corrected = square / (1 - decays[1] ** (number + 1))
-            return rate * mean / (1 - decays[0] ** (number + 1)) / (corrected.sqrt() + 1e-8)
+            return rate * mean / (1 - decays[0] ** (number + 1)) / (corrected.sqrt() + small)
 
         return step
 

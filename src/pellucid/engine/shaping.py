@@ -27,13 +27,13 @@ def in_ball(norm: float) -> After:
 
 
 def decayed(share: float) -> After:
-    """Every value nearer to zero by this share of it; not after the last step, so that the values shown are the picture's."""
-    return lambda leaf, moment: leaf if _last(moment) else leaf * (1 - share)
+    """Every value nearer to zero by this share of it."""
+    return lambda leaf, moment: leaf * (1 - share)
 
 
 def blurred(radius: float, every: int) -> After:
     """A Gaussian blur of standard deviation ``radius`` at every so many steps, borders repeated."""
-    return lambda leaf, moment: leaf if moment.step % every or _last(moment) else gaussian_blur(leaf, radius)
+    return lambda leaf, moment: leaf if moment.step % every else gaussian_blur(leaf, radius)
 
 
 def clipped(by: Literal["size", "norm", "contribution", "contribution size"], percentile: float) -> After:
@@ -42,8 +42,6 @@ def clipped(by: Literal["size", "norm", "contribution", "contribution size"], pe
     its absolute size. ``percentile`` of them are set to zero."""
 
     def operation(leaf: Tensor, moment: Moment) -> Tensor:
-        if _last(moment):
-            return leaf
         match by:
             case "size":
                 weight = leaf.abs()
@@ -66,18 +64,12 @@ def denoised(weights: Sequence[float], steps: int = 100, small: float = 1e-3) ->
         from skimage.restoration import denoise_tv_bregman
 
         weight = weights[min(moment.step, len(weights) - 1)]
-        rows = [
-            denoise_tv_bregman(
-                row.double().movedim(0, -1).numpy(),
-                weight,
-                max_num_iter=steps,
-                eps=small,
-                isotropic=False,
-                channel_axis=-1,
-            )
-            for row in leaf
+        # Channel by channel, as it also does itself; of a single one it would drop the axis.
+        planes = [
+            denoise_tv_bregman(plane.double().numpy(), weight, max_num_iter=steps, eps=small, isotropic=False)
+            for plane in leaf.flatten(0, 1)
         ]
-        return torch.stack([torch.as_tensor(row).movedim(-1, 0) for row in rows]).to(leaf)
+        return torch.stack([torch.as_tensor(plane) for plane in planes]).view(leaf.shape).to(leaf)
 
     return operation
 
@@ -115,7 +107,3 @@ def jittered(shift: float = 0.1, angle: float = 10.0, scale: float = 0.2) -> Tra
 def _norms(leaf: Tensor) -> Tensor:
     norms = leaf.flatten(1).norm(dim=1).clamp(min=torch.finfo(leaf.dtype).tiny)
     return norms.view(-1, *[1] * (leaf.ndim - 1))
-
-
-def _last(moment: Moment) -> bool:
-    return moment.step == moment.steps - 1

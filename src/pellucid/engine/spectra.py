@@ -27,12 +27,3 @@ def centroid(images: Tensor) -> Tensor:
     found, frequency = power(images)
     return (found * frequency).flatten(1).sum(1) / found.flatten(1).sum(1).clamp(min=torch.finfo(torch.float64).tiny)
 
-
-def dominant_wavelength(images: Tensor) -> Tensor:
-    """The wavelength in pixels at which a picture has most power, by rings one frequency step wide: ``[rows]``."""
-    found, frequency = power(images)
-    side = max(images.shape[2:])
-    rings = (frequency * side).round().long()
-    by_ring = torch.zeros(len(images), int(rings.max()) + 1, dtype=torch.float64)
-    by_ring.index_add_(1, rings.flatten(), found.flatten(1))
-    return side / by_ring[:, 1:].argmax(1).add(1).double()

@@ -58,6 +58,9 @@ class ClassImage:
     starts: Annotated[int, Ge(1), "how many pictures, from as many random starts"] = 3
     parametrisation: Annotated[Parametrisation, "what is moved: the spectrum of a picture or its pixels"] = "fft"
     rate: Annotated[float, Gt(0), "the rate of the ascent (Adam)"] = 0.05
+    jitter: Annotated[
+        float, Ge(0), "by what share of its side a spectrum's picture is moved at each step, at most; 0: not"
+    ] = 0.1
     decay: Annotated[float, Ge(0), "the weight of the squared norm, which is subtracted"] = 0.0
     second: Annotated[Subject | None, Data(), "another network with the same classes, asked about the pictures"] = None
     seed: Annotated[int, "where the random starts begin"] = 0
@@ -79,7 +82,7 @@ class ClassImage:
             steps=self.steps,
             rule=adam(self.rate),
             penalties=[lambda point: self.decay * power_norm(point)] if self.decay else [],
-            transform=jittered() if fft else None,
+            transform=jittered(self.jitter, 100 * self.jitter, 2 * self.jitter) if fft and self.jitter else None,
             after=[] if fft else [in_box(bounds)],
             seed=self.seed,
             label=self.spec.id,

@@ -60,6 +60,9 @@ class FeatureImage:
     magnitude: Annotated[Literal["free", "natural"], "whether the magnitudes of the spectrum move too"] = "free"
     over: Annotated[Over, "how the places of a channel are taken together"] = "mean"
     rate: Annotated[float, Gt(0), "the rate of the ascent (Adam)"] = 0.05
+    jitter: Annotated[
+        float, Ge(0), "by what share of its side a spectrum's picture is moved at each step, at most; 0: not"
+    ] = 0.1
     seed: Annotated[int, "where the random starts begin"] = 0
 
     def __post_init__(self) -> None:
@@ -90,7 +93,7 @@ class FeatureImage:
             self._canvas(inputs, bounds, seeds, data),
             steps=self.steps,
             rule=adam(self.rate),
-            transform=jittered() if fft else None,
+            transform=jittered(self.jitter, 100 * self.jitter, 2 * self.jitter) if fft and self.jitter else None,
             after=[] if fft else [in_box(bounds)],
             seed=self.seed,
             label=self.spec.id,
