@@ -11,7 +11,7 @@ def made(**changes):
     fields = {
         "layer": "pool",
         "choice": "mmd",
-        "names": ("0", "1", "2"),
+        "names": ("example #0", "example #1", "example #2"),
         "groups": ("dull", "great"),
         "prototypes": (torch.tensor([0]), torch.tensor([2])),
         "criticisms": (torch.tensor([1]), torch.tensor([], dtype=torch.long)),
@@ -32,11 +32,14 @@ def test_it_is_told_saved_and_drawn(tmp_path):
         "group": "dull",
         "role": "criticism",
         "rank": 1,
-        "example": "1",
+        "example": "#1",
         "confidence": pytest.approx(0.6),
+        "discrepancy": pytest.approx(0.1),
+        "by chance": pytest.approx(0.3),
     }
     assert (
-        "dull: examples 0 stand for 2; discrepancy 0.1 (random choices 0.3, 95 % of them 0.2 to 0.4)" in found.summary()
+        "dull: examples #0 stand for 2; discrepancy 0.1 (random choices 0.3, 95 % of them 0.2 to 0.4)"
+        in found.summary()
     )
     loaded = pl.Result.load(found.save(tmp_path / "prototypes.pellucid"))
     assert loaded.summary() == found.summary()

@@ -8,19 +8,18 @@ from pellucid.results.unit_labels import UnitLabels
 
 
 def made(**changes):
-    nan = float("nan")
     fields = {
         "layer": "block",
         "units": torch.tensor([4, 7, 9]),
         "concepts": ("sky", "sea"),
         "ratios": torch.tensor([[0.01, 0.02], [0.3, 0.1], [0.05, 0.06]], dtype=torch.float64),
         "thresholds": torch.ones(3),
-        "p_values": torch.tensor([nan, 0.01, 0.4], dtype=torch.float64),
-        "false_discovery": torch.tensor([nan, 0.02, 0.4], dtype=torch.float64),
+        "p_values": torch.tensor([1.0, 0.01, 0.4], dtype=torch.float64),
+        "false_discovery": torch.tensor([1.0, 0.02, 0.4], dtype=torch.float64),
         "least": 0.04,
         "areas": torch.tensor([0.3, 0.2]),
         "peaks": torch.rand(2, 3),
-        "names": ("0", "1"),
+        "names": ("example #0", "example #1"),
         "shown": torch.tensor([1]),
         "examples": torch.tensor([[1, 0]]),
         "maps": torch.ones(1, 2, 4, 4, dtype=torch.bool),

@@ -33,7 +33,10 @@ def test_the_table_sets_effects_beside_scores():
 def test_the_summary_counts_the_signs_that_agree():
     said = made().summary()
     assert "cat (value 3): hangs most on conv/1 (-2), head/0 (+1)" in said
-    assert "Without the 1 of 2 that speak for it together the value falls by -1; without as many drawn from" in said
+    assert (
+        "Without the 1 of 2 that act as the first does, together, the value falls by -1; without as many drawn from"
+        in said
+    )
     assert "the same layers by 0.2 on average (0.1 to 0.3 in 2 draws)" in said
     assert "Alone, 1 of 2 change it in the direction of their score." in said
 

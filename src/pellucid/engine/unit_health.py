@@ -30,8 +30,8 @@ class UnitWatch:
     """A sink: extremes and saturation of each channel over all places, and how channels vary together over ``places`` of each
     example, drawn at random. ``rows`` keeps these places themselves, where they are asked for."""
 
-    def __init__(self, layer: UnitLayer, places: int, seed: int, keep: bool = False) -> None:
-        self.layer, self._places, self._seed = layer, places, seed
+    def __init__(self, layer: UnitLayer, places: int, keep: bool = False) -> None:
+        self.layer, self._places = layer, places
         self.done, self._count = 0, 0
         self.lowest = torch.full((layer.channels,), torch.inf)
         self.highest = torch.full((layer.channels,), -torch.inf)
@@ -46,7 +46,7 @@ class UnitWatch:
         self.highest = torch.maximum(self.highest, everything.amax(0))
         self._at_end += self._ends(everything).double().sum(0)
         self._count += len(everything)
-        drawn = torch.cat([seen.places[row][:, places].T for row, places in seen.drawn(self._places, self._seed)])
+        drawn = torch.cat([seen.places[row][:, places].T for row, places in seen.drawn(self._places, 0)])
         self.moments.add(drawn)
         if self._kept is not None:
             self._kept.append(drawn)

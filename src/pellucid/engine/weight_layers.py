@@ -74,28 +74,26 @@ def weight_layer(subject: Subject, name: str | None) -> WeightLayer:
     raise UsageError(f"{subject.name} has no layer {name!r}; {nearest(name, [*known, *parameters])}")
 
 
-def first_reader(subject: Subject, layer: WeightLayer) -> tuple[int, ...] | None:
-    """The shape in which the rows of the network's first layer can be seen, where they read all of a picture or its colours.
-
-    ``[channels, height, width]`` of one row; None where the layer is another, or inputs are no pictures.
-    """
+def first_reader(subject: Subject, layer: WeightLayer, inputs: Inputs | None) -> tuple[int, ...] | None:
+    """The shape ``[channels, height, width]`` in which a row of the network's first layer can be seen, where it reads all of
+    a picture or its colours; None where the layer is another, or ``inputs`` are no pictures or not known."""
     module = subject.module
     assert module is not None
     first = next((name for name, _ in weight_layers(module)), None)
-    example = subject.task.example() if subject.task.modality in (Modality.IMAGE, Modality.TENSOR) else None
-    if layer.name != first or example is None or example.value.ndim != 4:
+    pictures = subject.task.modality in (Modality.IMAGE, Modality.TENSOR)
+    if layer.name != first or not pictures or inputs is None or inputs.value.ndim != 4:
         return None
-    shape = tuple(example.value.shape[1:])
+    shape = tuple(inputs.value.shape[1:])
     if layer.weight.ndim == 4 and layer.weight.shape[1] == shape[0]:
         return tuple(layer.weight.shape[1:])
     return shape if layer.weight.ndim == 2 and layer.weight.shape[1] == math.prod(shape) else None
 
 
-def batch_norm_factor(subject: Subject, name: str) -> Tensor:
+def batch_norm_factor(subject: Subject, name: str, inputs: Inputs | None) -> Tensor:
     """What the batch norm right behind a layer multiplies each of its channels with: ``[units]``, float64."""
     module = subject.module
     assert module is not None
-    order = [layer.name for layer in subject.layers()]
+    order = [layer.name for layer in subject.layers(inputs)]
     behind = order[order.index(name) + 1] if name in order[:-1] else None
     norm = dict(module.named_modules()).get(behind or "")
     if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) or norm.running_var is None:

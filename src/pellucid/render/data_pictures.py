@@ -1,6 +1,8 @@
 """Examples of a data set as they were given, and as pictures, found again by their names."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -15,16 +17,20 @@ _FILE = re.compile(r"\.(png|jpe?g|webp|bmp|gif|tiff?)$", re.IGNORECASE)
 
 
 def raw_of(query: Query | None, name: str) -> Any:
-    """An example of the query's data as it was given: the raw input whose number its name tells, and of a raw input that holds
-    several its row; None where the query is not known any more."""
+    """An example of the query's data as it was given, by its name: the number of a raw input, and of one that holds several
+    examples that of its row, or a file's name; None where the query is not known any more."""
     data = getattr(query, "data", None)
-    place, _, row = name.partition(" #")
-    if data is None or not place.isdigit():
-        return None
-    raw = data[int(place)] if isinstance(data, list | tuple) else data
-    if isinstance(raw, Inputs):
-        raw = raw.origins[int(row or 0)].raw if raw.origins else raw.value
-    return raw[int(row or 0)] if isinstance(raw, Tensor) and (row or raw.ndim == 4) else raw
+    if isinstance(data, Inputs):
+        data = [origin.raw for origin in data.origins] or data.value
+    if data is None or isinstance(data, str | dict | os.PathLike):
+        return data
+    numbers = [int(number) for number in re.findall(r" #(\d+)", name)] if name.startswith("example") else []
+    if not numbers and name != "example":
+        files = [raw for raw in data if isinstance(raw, os.PathLike) and Path(raw).name == name]
+        return files[0] if files else None
+    first, *rows = numbers or [0]
+    raw = data[first] if first < len(data) else None
+    return raw[rows[0]] if rows and isinstance(raw, Tensor) else raw
 
 
 def picture_of(query: Query | None, name: str) -> Image.Image | None:

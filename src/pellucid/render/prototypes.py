@@ -44,7 +44,7 @@ def _numbers(result: PrototypeSet) -> list[int]:
 
 
 def _caption(result: PrototypeSet, number: int) -> str:
-    return f"{result.names[number]} ({float(result.confidence[number]):.2f})"
+    return f"{result.called(number)} ({float(result.confidence[number]):.2f})"
 
 
 def _broken(name: str) -> str:

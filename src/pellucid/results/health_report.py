@@ -49,8 +49,9 @@ class LayerHealth:
 @record
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HealthReport(Result):
-    """``layers`` over ``examples``, and ``costs`` ``[modules, 3]`` of one example by ``modules``: parameters, multiply-adds and
-    bytes. ``seconds`` of processor time by module were measured where that was asked, and are no part of what the answer is.
+    """``layers`` over ``examples``, and ``costs`` ``[modules, 3]`` of one example by ``modules``: parameters, multiply-adds
+    and bytes. ``seconds`` of processor time by module were measured where that was asked; they are no part of what the
+    answer is.
 
     ``without`` and ``changed`` ``[3]`` are as of a layer, with the removable units of all layers removed at once.
     ``counts`` ``[others, layers, 4]`` are silent, unused, saturated and duplicate units of the ``others``.

@@ -54,6 +54,10 @@ class PrototypeSet(Result):
             if len(chosen) and not bool((self.group[chosen] == place).all()):
                 raise ValueError(f"a prototype of {self.groups[place]!r} is not in that group")
 
+    def called(self, number: int) -> str:
+        """An example in a word."""
+        return self.names[number].removeprefix("example ")
+
     def size(self, place: int) -> int:
         """How many examples a group has."""
         return int((self.group == place).sum())
@@ -64,8 +68,10 @@ class PrototypeSet(Result):
                 "group": name,
                 "role": role,
                 "rank": rank + 1,
-                "example": self.names[number],
+                "example": self.called(number),
                 "confidence": float(self.confidence[number]),
+                "discrepancy": float(self.discrepancy[place]),
+                "by chance": float(self.random_discrepancy[place, 0]),
             }
             for place, name in enumerate(self.groups)
             for role, chosen in (("prototype", self.prototypes[place]), ("criticism", self.criticisms[place]))
@@ -86,7 +92,7 @@ class PrototypeSet(Result):
     def coverage(self, place: int) -> str:
         """How well the prototypes of one group cover it, in a sentence."""
         chance, least, most = self.random_discrepancy[place].tolist()
-        numbers = ", ".join(self.names[number] for number in self.prototypes[place].tolist())
+        numbers = ", ".join(self.called(number) for number in self.prototypes[place].tolist())
         return (
             f"{self.groups[place]}: examples {numbers} stand for {self.size(place)}; discrepancy "
             f"{float(self.discrepancy[place]):.3g} (random choices {chance:.3g}, 95 % of them {least:.3g} to {most:.3g}), "

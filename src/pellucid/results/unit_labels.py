@@ -20,7 +20,7 @@ class UnitLabels(Result):
     ``ratios`` ``[units, concepts]`` are of the ``units`` of ``layer``, above their ``thresholds`` ``[units]``. A unit is
     labelled with its best concept where that ratio is above ``least``. ``p_values`` ``[units]`` are the share of random
     assignments of masks to examples that reach a ratio as large for any concept, ``false_discovery`` ``[units]`` the same
-    corrected for the number of labels; NaN where a unit has none. ``areas`` ``[concepts]`` are the shares of all places
+    corrected for the number of labels; 1 where a unit has none. ``areas`` ``[concepts]`` are the shares of all places
     that hold a concept, ``peaks`` ``[examples, units]`` the largest activations in the examples, whose ``names`` these are.
 
     ``shown`` ``[n]`` are the places in ``units`` of the best labels, ``examples`` ``[n, m]`` those of its strongest examples,
@@ -76,15 +76,15 @@ class UnitLabels(Result):
     def table(self) -> list[dict[str, Any]]:
         rows = []
         for place in self.ratios.amax(1).argsort(descending=True, stable=True).tolist():
-            chance, corrected = float(self.p_values[place]), float(self.false_discovery[place])
+            label = self.concept(place)
             rows.append(
                 {
                     "unit": int(self.units[place]),
-                    "label": self.concept(place),
+                    "label": label,
                     "best": self.concepts[int(self.ratios[place].argmax())],
                     "ratio": float(self.ratios[place].amax()),
-                    "p": None if chance != chance else chance,
-                    "false discovery": None if corrected != corrected else corrected,
+                    "p": None if label is None else float(self.p_values[place]),
+                    "false discovery": None if label is None else float(self.false_discovery[place]),
                     "threshold": float(self.thresholds[place]),
                 }
             )

@@ -18,8 +18,8 @@ class WeightScores(Result):
 
     ``scores`` are by layer, ``[batch, units]``: gradient times value, summed over the unit's parameters. ``top`` ``[batch, n,
     2]`` are the units of largest score by number of layer and unit, ``effects`` ``[batch, n]`` what the quantity truly loses
-    where that unit alone is set to zero. ``together`` ``[batch]`` is what it loses without all of them that have a positive
-    score, ``control`` ``[batch, draws]`` without as many units of the same layers drawn at random.
+    where that unit alone is set to zero. ``together`` ``[batch]`` is what it loses without all of them whose scores have
+    the sign of the first one's, ``control`` ``[batch, draws]`` without as many units of the same layers drawn at random.
     """
 
     scores: Mapping[str, Tensor]
@@ -98,8 +98,8 @@ class WeightScores(Result):
     def evidence(self, example: int) -> str:
         """What setting the top units to zero truly did, and what it does to others."""
         number, lost = self.top.shape[1], float(self.together[example])
-        speaking = sum(self.score(example, rank) > 0 for rank in range(number))
-        said = f"Without the {speaking} of {number} that speak for it together the value falls by {lost:.3g}"
+        alike = sum((self.score(example, rank) > 0) == (self.score(example, 0) > 0) for rank in range(number))
+        said = f"Without the {alike} of {number} that act as the first does, together, the value falls by {lost:.3g}"
         if self.control.shape[1]:
             control = self.control[example].double()
             said += (

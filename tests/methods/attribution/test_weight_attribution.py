@@ -72,7 +72,7 @@ def test_effects_are_those_of_networks_without_the_filters(of):
                 for value in parts[layer].parameters():
                     value[int(unit)] = 0
                 for value in dict(everything.named_modules())[layer].parameters():
-                    value[int(unit)] *= float(found.score(example, rank) <= 0)
+                    value[int(unit)] *= float((found.score(example, rank) > 0) != (found.score(example, 0) > 0))
             left = quantity(network, pictures[example : example + 1], of)
             torch.testing.assert_close(found.value[example] - left, found.effects[example, rank])
             with torch.no_grad():

@@ -8,7 +8,11 @@ import pellucid as pl
 from engine.networks import seeded
 from pellucid.core.errors import UsageError
 from pellucid.engine.layer_costs import layer_costs
+from pellucid.engine.unit_health import Removal
+from pellucid.engine.units import layer_at
 from pellucid.methods.transparency.network_health import NetworkHealth
+
+PAIR = torch.tensor([[5, 1]])
 
 
 class Planted(nn.Module):
@@ -67,14 +71,22 @@ def test_without_them_every_score_stays_the_same(report):
     assert report.layers[0].spare >= 2
 
 
-def test_removal_is_that_of_a_smaller_network():
-    """What stands for the removed units is what weights of the next layer that take them up would give."""
-    module = planted().double()
-    smaller = planted().double()
+def test_what_stands_for_removed_units_is_what_a_smaller_network_would_compute():
+    module, smaller = planted().double(), planted().double()
     with torch.no_grad():
-        smaller.second.weight[:, 1] += 2 * smaller.second.weight[:, 5]
-        smaller.second.weight[:, [3, 5, 8]] = 0
-    torch.testing.assert_close(smaller(pictures()), module(pictures()))
+        smaller.second.weight[:, 1] += 2 * module.second.weight[:, 5]
+        smaller.second.bias += 0.5 * module.second.weight[:, 3].sum((1, 2))
+        smaller.second.weight[:, [3, 5]] = 0
+    subject = pl.wrap(module)
+    inputs = subject.prepare(pictures(3))
+    constant = torch.arange(10) == 3
+    removal = Removal(
+        layer_at(subject, inputs, "relu"), constant, 0.5 * constant.double(), PAIR, torch.tensor([[2.0, 0.0]])
+    )
+    inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))  # where no padding is seen
+    before = {"tanh": lambda output: output[inner].mean((2, 3), keepdim=True)}
+    found = subject.run(inputs, replace={"relu": removal, **before}).scores
+    torch.testing.assert_close(found, pl.wrap(smaller).run(inputs, replace=before).scores)
 
 
 def test_near_duplicates_change_what_the_report_says_they_change():

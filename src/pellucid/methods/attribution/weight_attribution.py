@@ -30,8 +30,9 @@ class WeightAttribution:
     (molchanov2019importance).
 
     In a network of rectifiers without biases the scores of every layer add up to the whole quantity. The ``top`` units are
-    in fact set to zero, each alone, and those that speak for the decision together, beside ``draws`` random choices of as
-    many from the same layers. The last layer's row of the class, without which there is no score, is not among them.
+    in fact set to zero, each alone, and together those whose scores have the sign of the first one's, beside ``draws``
+    random choices of as many from the same layers. The last layer's row of the class, without which there is no score, is
+    not among them.
     """
 
     spec: ClassVar = Spec(
@@ -70,7 +71,7 @@ class WeightAttribution:
             one = slice(row, row + 1)
             without = functools.partial(parameters.without, inputs.rows(one), target.rows(one))
             units = [(list(scores)[layer], unit) for layer, unit in top[row].tolist()]
-            speaking = [(name, unit) for name, unit in units if float(scores[name][row, unit]) > 0]
+            speaking = _alike(units, scores, row)
             drawn = _drawn(speaking, units, parameters, self.draws, draws_of(inputs, row, self.seed, self.spec.id))
             effects.append(value[row] - torch.cat([without([unit]) for unit in units]))
             together.append(value[row] - without(speaking))
@@ -97,6 +98,12 @@ def _ranked(scores: Mapping[str, Tensor], rows: int) -> list[Tensor]:
     if len(found) > 1 and int((found[-1] > 0).sum(1).max()) <= rows:
         found[-1] = found[-1].new_zeros(found[-1].shape)
     return found
+
+
+def _alike(units: Sequence[Unit], scores: Mapping[str, Tensor], row: int) -> list[Unit]:
+    """The units of an example whose scores have the sign of the first one's."""
+    own = [float(scores[name][row, unit]) for name, unit in units]
+    return [unit for unit, score in zip(units, own, strict=True) if (score > 0) == (own[0] > 0)]
 
 
 def _largest(scores: Sequence[Tensor], number: int) -> Tensor:

@@ -16,12 +16,14 @@ from pellucid.core.query import Unit
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.batching import fits_budget
 from pellucid.engine.concept_masks import concept_masks
 from pellucid.engine.dataset import DataSet
 from pellucid.engine.overlaps import LargestShare, Overlaps, enlarged_maps
+from pellucid.engine.unit_examples import data_set
 from pellucid.engine.units import UnitLayer, layer_at
 from pellucid.results.unit_labels import UnitLabels
+
+_MOST = 100_000_000
 
 
 @method
@@ -43,7 +45,6 @@ class NetworkDissection:
         askers={Asker.DEVELOPER, Asker.DOMAIN_EXPERT},
         needs={Access.ACTIVATIONS},
         modalities={Modality.IMAGE},
-        properties={"stochastic"},
         cost="2 F per example of the data",
         references=("bau2017network", "benjamini1995controlling"),
         serves=("B3",),
@@ -60,14 +61,13 @@ class NetworkDissection:
     side: Annotated[int, Ge(2), "places per side of the grid on which maps and masks are compared, at most"] = 56
     draws: Annotated[int, Ge(1), "how often masks are dealt to other pictures"] = 499
     shown: Annotated[int, Ge(1), "how many labelled units are shown with their strongest examples"] = 8
-    seed: int = 0
 
     def __call__(self, subject: Subject, query: Unit) -> UnitLabels:
         if query.layer is None or query.data is None:
             raise UsageError("name a layer and the data that the masks belong to: Unit('blocks.3', data=[…])")
         if query.target is not None:
             raise UsageError("concepts say what is looked for; leave the target out")
-        data = DataSet(subject, query.data)
+        data = data_set(subject, query.data)
         if data.failed:
             name, reason = next(iter(data.failed.items()))
             raise BadInput(f"{name} cannot be read, so masks and pictures would not fit ({reason}); take both out")
@@ -82,7 +82,7 @@ class NetworkDissection:
         ratios = overlaps.ratios()
         p_values = self._p_values(overlaps, ratios)
         order = ratios.amax(1).argsort(descending=True, stable=True)
-        shown = [place for place in order.tolist() if not p_values[place].isnan()][: self.shown]
+        shown = [place for place in order.tolist() if ratios[place].amax() > self.least][: self.shown]
         examples = peaks[:, shown].topk(min(5, len(data)), 0).indices.T
         return UnitLabels(
             layer=layer.name,
@@ -91,7 +91,7 @@ class NetworkDissection:
             ratios=ratios,
             thresholds=thresholds,
             p_values=p_values,
-            false_discovery=_corrected(p_values),
+            false_discovery=_corrected(p_values, ratios.amax(1) > self.least),
             least=self.least,
             areas=masks.flatten(1).double().mean(1),
             peaks=peaks,
@@ -126,16 +126,16 @@ class NetworkDissection:
             row, unit, place = above.nonzero(as_tuple=True)
             codes.append((unit * len(data) + first + row) * places + place)
             first += len(found)
-            if not fits_budget(8 * sum(map(len, codes))):
-                raise BadInput("the active places exceed the byte budget; take fewer examples or a smaller side")
+            if sum(map(len, codes)) > _MOST:
+                raise BadInput(f"more than {_MOST:,} places are active; take fewer examples or a smaller side")
         return torch.cat(codes).sort().values
 
     def _p_values(self, overlaps: Overlaps, ratios: Tensor) -> Tensor:
         best = ratios.amax(1)
-        found = torch.full_like(best, torch.nan)
+        found = torch.ones_like(best)
         labelled = (best > self.least).nonzero().flatten().tolist()
         for number, place in enumerate(labelled):
-            source = generator(self.seed, self.spec.id, torch.tensor([place]))
+            source = generator(0, self.spec.id, torch.tensor([place]))
             reached = overlaps.by_chance(place, self.draws, source) >= best[place] - 1e-12
             found[place] = (1 + int(reached.sum())) / (1 + self.draws)
             report(number + 1, len(labelled), "labels by chance")
@@ -157,11 +157,11 @@ def _channel(layer: UnitLayer, index: Any) -> int:
     return checked
 
 
-def _corrected(p_values: Tensor) -> Tensor:
+def _corrected(p_values: Tensor, labelled: Tensor) -> Tensor:
     """False discovery rates of the labels (benjamini1995controlling)."""
-    found, known = p_values.clone(), ~p_values.isnan()
-    if bool(known.any()):
-        found[known] = torch.from_numpy(false_discovery_control(p_values[known].numpy()))
+    found = p_values.clone()
+    if bool(labelled.any()):
+        found[labelled] = torch.from_numpy(false_discovery_control(p_values[labelled].numpy()))
     return found
 
 

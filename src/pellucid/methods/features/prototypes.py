@@ -15,7 +15,6 @@ from pellucid.core.query import Decision, Unit
 from pellucid.core.seeds import generator
 from pellucid.core.spec import Access, Asker, Dimension, Scope, Spec, View
 from pellucid.core.subject import Subject
-from pellucid.engine.batching import fits_budget
 from pellucid.engine.dataset import DataSet
 from pellucid.engine.proportions import share_interval
 from pellucid.engine.prototype_choice import (
@@ -28,11 +27,14 @@ from pellucid.engine.prototype_choice import (
     squared_distances,
 )
 from pellucid.engine.targets import resolve
+from pellucid.engine.unit_examples import data_set
 from pellucid.engine.units import UnitLayer, layer_at
 from pellucid.engine.walking import channel_means
 from pellucid.engine.weight_layers import penultimate
 from pellucid.results.attribution import named
 from pellucid.results.prototypes import PrototypeSet
+
+_MOST = 10_000
 
 
 @method
@@ -64,7 +66,7 @@ class Prototypes:
             "Prototypes are typical of the data that was given, as this layer sees it, and of the class that the network "
             "gives it: they say what it takes for typical, not why it decides so."
         ),
-        alternatives=("sp-lime",),
+        alternatives=("sp-lime", "occlusion"),
     )
 
     choice: Annotated[Literal["mmd", "medoids", "mean", "confident"], "how prototypes are chosen"] = "mmd"
@@ -82,9 +84,9 @@ class Prototypes:
             raise UsageError("name data to choose from: Unit(target='Egyptian cat', data=[…])")
         if query.index is not None:
             raise UsageError("prototypes are of a class, not of a unit; leave the index out")
-        data = DataSet(subject, query.data)
-        if not fits_budget(3 * 8 * len(data) ** 2):
-            raise BadInput(f"the distances between {len(data)} examples exceed the byte budget; take fewer")
+        data = data_set(subject, query.data)
+        if len(data) > _MOST:
+            raise BadInput(f"{len(data)} examples have more than {_MOST**2:,} distances, which do not fit; take fewer")
         first = data.inputs([0])
         layer = layer_at(subject, first, query.layer or penultimate(subject, first))
         features, classes, confidence = _seen(subject, data, layer, query)

@@ -19,6 +19,7 @@ from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.dataset import DataSet
 from pellucid.engine.layer_costs import layer_costs, layer_seconds
 from pellucid.engine.proportions import share_interval
+from pellucid.engine.unit_examples import data_set
 from pellucid.engine.unit_health import Effect, Removal, UnitWatch, sensitivities
 from pellucid.engine.units import UnitLayer, layers_at
 from pellucid.engine.walking import layer_names, walk
@@ -49,7 +50,6 @@ class NetworkHealth:
         view=View.MODEL,
         askers={Asker.DEVELOPER, Asker.AUDITOR},
         needs={Access.ACTIVATIONS, Access.GRADIENTS, Access.WEIGHTS},
-        properties={"stochastic"},
         cost="3 F and 1 B per example of the data, 1 F for each layer with units that can go",
         references=("lu2020dying", "srinivas2015data", "li2016convergent"),
         serves=("H4",),
@@ -67,10 +67,9 @@ class NetworkHealth:
     allowed: Annotated[float, Ge(0), Lt(1), "share of decisions that may change where units are spared"] = 0.0
     timed: Annotated[int, Ge(0), "passes over which processor time is measured"] = 3
     others: Annotated[tuple[Any, ...], Data(), "networks of the same layers to set beside"] = ()
-    seed: int = 0
 
     def __call__(self, subject: Subject, query: Representation) -> HealthReport:
-        data = DataSet(subject, query.data)
+        data = data_set(subject, query.data)
         first = data.inputs([0])
         patterns = query.layers or _activations(subject, first)
         layers = layers_at(subject, first, layer_names(subject, first, patterns))
@@ -85,8 +84,7 @@ class NetworkHealth:
             if bool(removal.constant.any()) or len(removal.pairs):
                 removals[layer.name] = removal
             matched = [
-                _matched(watch.rows(), of[0][number].rows(), generator(self.seed, layer.name, torch.empty(0)))
-                for of in beside
+                _matched(watch.rows(), of[0][number].rows(), generator(0, layer.name, torch.empty(0))) for of in beside
             ]
             found.append(self._layer(watch, unused[number], moved[number], removal, effect, matched))
             report(number + 1, len(layers), "health of layers")
@@ -108,10 +106,10 @@ class NetworkHealth:
     def _watched(
         self, subject: Subject, data: DataSet, layers: Sequence[UnitLayer]
     ) -> tuple[list[UnitWatch], list[Tensor], list[Tensor]]:
-        watches = [UnitWatch(layer, self.places, self.seed, keep=bool(self.others)) for layer in layers]
+        watches = [UnitWatch(layer, self.places, keep=bool(self.others)) for layer in layers]
         walk(subject, data, watches, "activations")
         means = [watch.moments.mean for watch in watches]
-        source = generator(self.seed, self.spec.id, torch.empty(0))
+        source = generator(0, self.spec.id, torch.empty(0))
         largest, moved = sensitivities(subject, data, layers, means, source)
         unused = [(slope == 0) & ~watch.silent() for slope, watch in zip(largest, watches, strict=True)]
         return watches, unused, moved
@@ -120,7 +118,7 @@ class NetworkHealth:
         self, other: Subject, data: Any, layers: Sequence[UnitLayer]
     ) -> tuple[list[UnitWatch], list[list[int]]]:
         """What another network does in layers of the same names, and its counts by layer."""
-        seen = DataSet(other, data)
+        seen = data_set(other, data)
         own = layers_at(other, seen.inputs([0]), [layer.name for layer in layers])
         watches, unused, _ = self._watched(other, seen, own)
         counts = [

@@ -23,7 +23,8 @@ _COMPARED = 8192
 
 @method
 class Weights:
-    """What the parameters of a layer themselves show; no data is asked for (krizhevsky2012imagenet).
+    """What the parameters of a layer themselves show (krizhevsky2012imagenet); data only tell the shape of an input, where
+    the task does not.
 
     Filters that read the network's input are shown on its own scale, the colours of a first layer together; of a deeper
     convolution, for every unit, the ``slices`` of input channels with the largest norms, or for one unit all of its inputs;
@@ -61,9 +62,10 @@ class Weights:
     alike: Annotated[float, Gt(0), Lt(1), "two units are duplicates above this cosine"] = 0.99
 
     def __call__(self, subject: Subject, query: Unit) -> WeightMaps:
+        inputs = subject.task.example() if query.data is None else subject.prepare(query.data)
         layer = weight_layer(subject, query.layer if query.target is None else _last_name(subject))
         if self.fold:
-            factor = batch_norm_factor(subject, layer.name).view(-1, *[1] * (layer.weight.ndim - 1))
+            factor = batch_norm_factor(subject, layer.name, inputs).view(-1, *[1] * (layer.weight.ndim - 1))
             layer = dataclasses.replace(layer, weight=layer.weight * factor)
         names = _names(subject, layer)
         index = self._index(layer, query, names)
@@ -72,7 +74,7 @@ class Weights:
             kind=layer.kind,
             names=names,
             **self._numbers(layer),
-            **self._pictures(subject, layer, index),
+            **self._pictures(layer, index, first_reader(subject, layer, inputs)),
         )
 
     def _index(self, layer: WeightLayer, query: Unit, names: tuple[str, ...]) -> int | None:
@@ -106,8 +108,7 @@ class Weights:
             "notes": notes,
         }
 
-    def _pictures(self, subject: Subject, layer: WeightLayer, index: int | None) -> dict[str, Any]:
-        seen = first_reader(subject, layer)
+    def _pictures(self, layer: WeightLayer, index: int | None, seen: tuple[int, ...] | None) -> dict[str, Any]:
         chosen = torch.arange(len(layer.weight)) if index is None else torch.tensor([index])
         if layer.kind == "Embedding":
             return self._points(layer, index)
