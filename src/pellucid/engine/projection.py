@@ -22,21 +22,31 @@ _SAME = (
 
 
 def projected(
-    subject: Subject, inputs: Inputs, layer: str, seed: Tensor, signal: Signal
+    subject: Subject,
+    inputs: Inputs,
+    layer: str,
+    places: Sequence[tuple[int, ...]],
+    values: Tensor,
+    signal: Signal,
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """What ``seed`` ``[batch, …layer]`` at a layer's output becomes on its way back to the input, ``[batch, …point]``.
+    """What one activation of each example becomes on its way back from a layer's output to the input, ``[batch, …point]``.
 
-    Filters are transposed, and what a maximum was taken of gets nothing but at its winner of the forward pass. At every
-    rectifier before the layer the signal is rectified (``deconvnet``), kept where the forward pass was positive
+    ``places`` are indices into the output, one per example, where the signal is ``values`` ``[batch]``, and 0 everywhere
+    else. Filters are transposed, and what a maximum was taken of gets nothing but at its winner of the forward pass.
+    At every rectifier before the layer the signal is rectified (``deconvnet``), kept where the forward pass was positive
     (``gradient``), or both (``guided``). A note tells where nothing on the way looks at the example.
     """
     rule = Rectified(*_SIGNALS[signal])
     size = max(1, subject.batch_size(inputs) // 2)
     parts = []
     for start in range(0, len(inputs), size):
-        rows = slice(start, start + size)
-        with taped(subject, inputs.rows(rows), capture=(layer,)) as (tape, run):
-            parts.append(walked_back(tape, run.activations[layer], otherwise=rule, seed=seed[rows]).cpu())
+        rows = range(start, min(start + size, len(inputs)))
+        with taped(subject, inputs.rows(slice(rows.start, rows.stop)), capture=(layer,)) as (tape, run):
+            activation = run.activations[layer]
+            seed = torch.zeros_like(activation)
+            for row in rows:
+                seed[(row - start, *places[row])] = values[row]
+            parts.append(walked_back(tape, activation, otherwise=rule, seed=seed).cpu())
     meter.count(backward=len(inputs))
     return torch.cat(parts), () if rule.sees else (_SAME,)
 

@@ -169,11 +169,16 @@ def left_out(data: DataSet) -> tuple[str, ...]:
 
 
 def placed(layer: UnitLayer, channel: int, place: int) -> tuple[int, ...]:
-    """The index into a layer's output of a place of a channel, counted row by row."""
+    """The index into a layer's output of a place of a channel, counted row by row.
+
+    The outermost axis may be longer than that of the layer's first example, as texts are.
+    """
     index: list[int] = []
-    for side in reversed(layer.extent):
+    for side in reversed(layer.extent[1:]):
         place, number = divmod(place, side)
         index.insert(0, number)
+    outermost = [place] if layer.extent else []
+    index = [*outermost, *index]
     return (*index[: layer.axis], channel, *index[layer.axis :])
 
 

@@ -62,8 +62,7 @@ def caption(result: UnitReport, rank: int) -> str:
 def _card(result: UnitReport, rank: int) -> str:
     row, maps = result.table()[rank], result.maps
     told = "".join(f"<li>{escape(name)} {row[name]:.4g}</li>" for name in result.measures)
-    if maps is not None:
-        told += "".join(f"<li>{row[name]:.0%} {escape(name)}</li>" for name in maps.quality)
+    told += "".join(f"<li>{row[name]:.0%} {escape(name.replace('_', ' '))}</li>" for name in result.shares)
     name = f", {escape(row['name'])}" if "name" in row else ""
     shown = ""
     if _has_patches(result):

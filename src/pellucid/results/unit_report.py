@@ -59,6 +59,12 @@ class UnitReport(Result):
         """The unit in words."""
         return f"{'channel' if isinstance(self.index, int) else 'unit'} {self.index} of {self.layer}"
 
+    @property
+    def shares(self) -> dict[str, Tensor]:
+        """The shares of each map that lie inside a region, ``[examples shown]``, by name."""
+        qualities = {} if self.maps is None else self.maps.quality
+        return {name: values for name, values in qualities.items() if name.startswith("inside_")}
+
     def strongest(self, measure: str) -> Tensor:
         """As many examples as are shown, by another measure, best first; equals in the order of the data."""
         return self.measures[measure].argsort(descending=True, stable=True)[: len(self.examples)]
@@ -76,8 +82,7 @@ class UnitReport(Result):
                 row["place"] = ",".join(map(str, self.places[rank]))
             if self.regions is not None:
                 row["region"] = ",".join(map(str, self.regions[rank].tolist()))
-            qualities = {} if self.maps is None else self.maps.quality
-            rows.append(row | {name: float(values[rank]) for name, values in qualities.items()})
+            rows.append(row | {name: float(values[rank]) for name, values in self.shares.items()})
         return rows
 
     def summary(self) -> str:
@@ -91,6 +96,7 @@ class UnitReport(Result):
             order = self.channels.argsort(descending=True, stable=True)[:5].tolist()
             told = ", ".join(f"{number} ({float(self.channels[number]):.3g})" for number in order)
             lines.append(f"Of {len(self.channels)} channels, {first} over all examples is largest for {told}.")
-        for name, shares in ({} if self.maps is None else self.maps.quality).items():
-            lines.append(f"{name}: {float(shares.mean()):.0%} on average, {float(shares.min()):.0%} at least.")
+        for name, shares in self.shares.items():
+            said = f"{float(shares.mean()):.0%} on average and {float(shares.min()):.0%} at least"
+            lines.append(f"Of what was projected back, {said} lies {name.replace('_', ' ')}.")
         return "\n".join([*lines, *self.notes])

@@ -39,7 +39,7 @@ def test_backpropagation_deconvnet_and_guided_backpropagation_differ_as_they_sho
     answer = asked(wrapped, pl.Decision(POINT, 0))
     assert answer.value.tolist() == [-3]
     assert answer.scores.tolist() == [RULES[signal]]
-    found, _ = projected(wrapped, wrapped.prepare(POINT), "third", torch.ones(1, 1), signal)
+    found, _ = projected(wrapped, wrapped.prepare(POINT), "third", [(0,)], torch.ones(1), signal)
     assert found.tolist() == [RULES[signal]]
 
 
@@ -83,14 +83,14 @@ def test_most_of_the_projection_of_a_planted_detector_lies_in_what_it_detects():
     data, boxes = pictures()
     report = DeconvPatches(reference=boxes)(subject(), pl.Unit("square", 0, data=data))
     assert bool((boxes[report.examples] >= 0).all())
-    assert float(report.maps.quality["inside the reference"].min()) >= 0.8
-    assert float(report.maps.quality["inside its receptive field"].min()) == 1
+    assert float(report.maps.quality["inside_the_reference"].min()) >= 0.8
+    assert float(report.maps.quality["inside_its_receptive_field"].min()) == 1
     for rank, box in enumerate(boxes[report.examples].tolist()):
         top, left, bottom, right = box
         mass = report.maps.scores[rank].abs().sum(0)
         assert float(mass[top:bottom, left:right].sum() / mass.sum()) >= 0.8
-    assert report.table()[0]["inside the reference"] == pytest.approx(
-        float(report.maps.quality["inside the reference"][0])
+    assert report.table()[0]["inside_the_reference"] == pytest.approx(
+        float(report.maps.quality["inside_the_reference"][0])
     )
 
 
@@ -122,4 +122,4 @@ def test_a_reference_of_another_shape_is_refused():
         DeconvPatches(reference=torch.zeros(5, 4))(subject(), pl.Unit("square", 0, data=pictures(6, 2)[0]))
     square = torch.tensor([0, 0, SQUARE, SQUARE])
     report = DeconvPatches(k=2, reference=square)(subject(), pl.Unit("square", 0, data=pictures(6, 2)[0]))
-    assert "inside the reference" in report.table()[0]
+    assert "inside_the_reference" in report.table()[0]

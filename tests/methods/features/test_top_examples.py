@@ -95,8 +95,9 @@ def test_a_class_is_a_unit_of_the_layer_that_returns_the_scores():
 
 
 def test_the_strongest_of_texts_is_found_at_a_word_that_is_no_padding():
-    texts, network = ["so", "a longer line", "to be"], pl.load("char-lstm")
+    texts, network = ["so", "a longer line, and yet another one", "to be"], pl.load("char-lstm")
     report = TopExamples(k=3)(network, pl.Unit("classifier", 4, data=texts))
+    assert max(place[0] for place in report.places) > 2
     assert report.regions is None
     for number, place in zip(report.examples.tolist(), report.places, strict=True):
         scores = network.scores([texts[number]])[0, :, 4]

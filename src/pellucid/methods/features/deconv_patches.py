@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Annotated, ClassVar, Union
 
-import torch
 from annotated_types import Ge
 from torch import Tensor
 
@@ -12,11 +11,11 @@ from pellucid.core.errors import UsageError
 from pellucid.core.method import method
 from pellucid.core.query import Decision, Unit
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
-from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.attributing import readable_features
+from pellucid.core.subject import Subject
+from pellucid.engine.attributing import attribution
 from pellucid.engine.projection import Signal, projected, shares_inside
-from pellucid.engine.unit_examples import UnitExamples, unit_examples
-from pellucid.results.attribution import Attribution
+from pellucid.engine.targets import Target
+from pellucid.engine.unit_examples import unit_examples
 from pellucid.results.unit_report import UnitReport
 
 
@@ -63,17 +62,18 @@ class DeconvPatches:
         found = unit_examples(subject, query, self.k, "deconv patches")
         boxes = self._boxes(len(found.data))
         shown = found.shown()
-        seed = torch.zeros(len(shown), *found.layer.shape)
-        for row, (number, place) in enumerate(zip(found.examples.tolist(), found.places, strict=True)):
-            seed[(row, *place)] = found.values[number]
-        maps, told = projected(subject, shown, found.layer.name, seed, self.signal)
+        values = found.values[found.examples]
+        maps, told = projected(subject, shown, found.layer.name, found.places, values, self.signal)
         report = found.report(subject, shown)
         quality = {}
         if report.regions is not None:
-            quality["inside its receptive field"] = shares_inside(maps, report.regions.tolist())
+            quality["inside_its_receptive_field"] = shares_inside(maps, report.regions.tolist())
         if boxes is not None and shown.value.ndim == 4:
-            quality["inside the reference"] = shares_inside(maps, boxes[found.examples].tolist())
-        answer = _attribution(subject, found, shown, maps, quality)
+            quality["inside_the_reference"] = shares_inside(maps, boxes[found.examples].tolist())
+        target = Target(Unit(found.layer.name, found.index), subject.task.output, None, None, ())
+        asked = Decision(shown)
+        answer = attribution(subject, shown, asked, target, maps, values, quality=quality)
+        answer = dataclasses.replace(answer, query=asked)
         return dataclasses.replace(report, maps=answer, notes=(*report.notes, *told))
 
     def _boxes(self, examples: int) -> Tensor | None:
@@ -86,16 +86,3 @@ class DeconvPatches:
                 f"{tuple(self.reference.shape)}"
             )
         return boxes
-
-
-def _attribution(
-    subject: Subject, found: UnitExamples, shown: Inputs, maps: Tensor, quality: dict[str, Tensor]
-) -> Attribution:
-    return Attribution(
-        scores=maps,
-        value=found.values[found.examples],
-        features=readable_features(subject, shown),
-        mask=shown.mask,
-        quality=quality,
-        query=Decision(shown),
-    )
