@@ -64,7 +64,7 @@ def denoised(weights: Sequence[float], steps: int = 100, small: float = 1e-3) ->
         from skimage.restoration import denoise_tv_bregman
 
         weight = weights[min(moment.step, len(weights) - 1)]
-        # Channel by channel, as it also does itself; of a single one it would drop the axis.
+        # Channel by channel: of a single one it would drop the axis.
         planes = [
             denoise_tv_bregman(plane.double().numpy(), weight, max_num_iter=steps, eps=small, isotropic=False)
             for plane in leaf.flatten(0, 1)

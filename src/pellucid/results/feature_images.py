@@ -27,7 +27,8 @@ class FeatureImages(Result):
 
     ``low`` and ``high`` are the bounds of the space where it has any; ``captions`` say which start, facet or recipe an image
     comes from; ``trace`` ``[images, steps]`` is the activation on the way; ``interval`` ``[images, …point]`` is half the
-    95 % interval of images that are estimates, NaN in others. ``evidence`` holds one number per image by
+    95 % interval of images that are estimates, NaN in others; ``members`` are the names of the examples that each image
+    stands for, where it stands for some. ``evidence`` holds one number per image by
     name, NaN where it was not measured: the activation's maximum and 99.9th percentile over data; the share of the
     picture's power above 0.25 cycles per pixel; the mean cosine with the pictures that other starts gave the same unit,
     shifted as fits best; the probability of the class here and in a second network, and its rank there; the root mean square distance (bounds 0
@@ -43,6 +44,7 @@ class FeatureImages(Result):
     evidence: Mapping[str, Tensor] = field(default_factory=dict)
     trace: Tensor | None = None
     interval: Tensor | None = None
+    members: tuple[tuple[str, ...], ...] | None = None
     evaluations: Mapping[str, int] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -50,6 +52,8 @@ class FeatureImages(Result):
         sizes |= {len(values) for values in self.evidence.values()}
         if len(sizes) != 1:
             raise ValueError(f"images, units, captions, activations and evidence are of {sorted(sizes)} images")
+        if self.members is not None and len(self.members) != len(self.images):
+            raise ValueError(f"members of {len(self.members)} images, not of {len(self.images)}")
         if self.interval is not None and self.interval.shape != self.images.shape:
             raise ValueError(f"intervals {tuple(self.interval.shape)} are not of images {tuple(self.images.shape)}")
 
