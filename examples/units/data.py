@@ -21,7 +21,7 @@ def mnist(folder: Path) -> Tensor:
     return training_digits(folder)[0]
 
 
-def patches(number: int = 20000, seed: int = 0) -> Tensor:
+def patches(number: int = 10000, seed: int = 0) -> Tensor:
     """Patches ``[number, 1, 12, 12]`` of the photographs that scikit-image brings, at places drawn at random.
 
     Each has its mean taken out and its contrast divided out. Directions that vary much are then brought to about unit

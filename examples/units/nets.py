@@ -30,13 +30,17 @@ RECIPES = {
         tuple(Denoising(seed=layer, epochs=20) for layer in range(3)),
     ),
     "patches": Recipe(
-        (150, 100, 50),
+        (100, 100, 50),
         (
-            ContrastiveDivergence(rate=0.003, momentum=0.8, decay=1e-3, sparsity=0.03, sparsity_cost=3.0, epochs=30),
-            ContrastiveDivergence(rate=0.02, sparsity=0.05, epochs=15, seed=1),
-            ContrastiveDivergence(rate=0.02, epochs=15, seed=2),
+            ContrastiveDivergence(rate=0.003, momentum=0.8, decay=1e-3, sparsity=0.03, sparsity_cost=3.0, epochs=40),
+            ContrastiveDivergence(rate=0.02, sparsity=0.05, seed=1),
+            ContrastiveDivergence(rate=0.02, seed=2),
         ),
-        tuple(Denoising(seed=layer, epochs=15) for layer in range(3)),
+        (
+            Denoising(rate=2e-3, sparsity=0.04, sparsity_cost=10.0, epochs=40),
+            Denoising(seed=1, epochs=20),
+            Denoising(seed=2, epochs=20),
+        ),
         "gaussian",
     ),
 }

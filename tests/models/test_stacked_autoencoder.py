@@ -51,3 +51,13 @@ def test_each_layer_learns_from_the_codes_below_and_the_stack_restores_through_a
     error = (net.restored(data) - data.flatten(1)).square().mean().detach()
     assert float(error) < 0.25 * float((data - data.mean(0)).square().mean())
     assert seen[-1] == (30, 30, "denoising autoencoder, 24 to 16 units")
+
+
+def test_sparse_codes_are_silent_most_of_the_time():
+    data = stripes()
+    plain, sparse = (
+        Denoising(rate=0.01, epochs=20, sparsity=target, sparsity_cost=20.0).fitted(data, 24, "binary")
+        for target in (None, 0.1)
+    )
+    assert float(sparse(data).mean(0).detach().sub(0.1).abs().mean()) < 0.04
+    assert float(plain(data).mean(0).detach().sub(0.1).abs().mean()) > 0.15

@@ -67,13 +67,16 @@ class Denoising(Training):
     """Training to restore an input of which the share ``noise`` of elements is set to 0.
 
     The loss is the cross-entropy of binary visible units, and half the squared error of gaussian ones, summed over
-    elements.
+    elements. With a ``sparsity``, ``sparsity_cost`` · Σ KL(sparsity ‖ mean activity of a code's unit) is added, as in sparse
+    autoencoders.
     """
 
     noise: float = 0.25
     optimiser: Literal["adam", "sgd"] = "adam"
     rate: float = 1e-3
     decay: float = 0.0
+    sparsity: float | None = None
+    sparsity_cost: float = 3.0
 
     def fitted(self, data: Tensor, hidden: int, visible: Visible) -> DenoisingAutoencoder:
         """A layer trained on ``[examples, …]``; the same one for the same seed."""
@@ -93,7 +96,17 @@ class Denoising(Training):
 
     def _loss(self, model: DenoisingAutoencoder, rows: Tensor, generator: torch.Generator) -> Tensor:
         kept = torch.rand(rows.shape, generator=generator, dtype=rows.dtype) >= self.noise
-        restored = model.restored(rows * kept)
+        code = model(rows * kept)
+        restored = model.visible_mean(code)
         if model.visible == "binary":
-            return functional.binary_cross_entropy(restored, rows, reduction="sum") / len(rows)
-        return (restored - rows).square().sum() / 2 / len(rows)
+            loss = functional.binary_cross_entropy(restored, rows, reduction="sum") / len(rows)
+        else:
+            loss = (restored - rows).square().sum() / 2 / len(rows)
+        return loss if self.sparsity is None else loss + self.sparsity_cost * _divergence(self.sparsity, code.mean(0))
+
+
+def _divergence(wanted: float, activity: Tensor) -> Tensor:
+    """Σ KL between units that are on with the probability ``wanted`` and with ``activity`` ``[hidden]``."""
+    target = torch.full_like(activity, wanted)
+    entropy = functional.binary_cross_entropy(target, target, reduction="sum")
+    return functional.binary_cross_entropy(activity, target, reduction="sum") - entropy
