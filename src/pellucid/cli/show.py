@@ -5,7 +5,7 @@ import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,6 +14,9 @@ from pellucid.core.catalogue import catalogue
 from pellucid.core.errors import BadInput, UsageError, nearest
 from pellucid.guide.glossary import GLOSSARY, Term, term
 
+if TYPE_CHECKING:
+    from pellucid.core.result import Result
+
 _SUFFIX = ".pellucid"
 
 
@@ -21,13 +24,16 @@ def show(
     name: Annotated[str, Parameter(help="a method, a .pellucid file, a subject, or a word such as transparency")],
     /,
     *,
+    page: Annotated[Path | None, Parameter(help="of a saved result, write its page to this .html file")] = None,
     json: Annotated[bool, Parameter(help="one JSON document on standard output", negative=())] = False,
 ) -> None:
     """Print the page of one thing; of a method that is a word of the field too, what the word means as well."""
     methods = {record["id"]: record for record in catalogue()}
     words = {entry.word for entry in GLOSSARY}
     if name.endswith(_SUFFIX) or os.path.isfile(name):
-        _result(Path(name), json)
+        _result(Path(name), json, page)
+    elif page is not None:
+        raise UsageError(f"--page is for saved results ({_SUFFIX}), and {name!r} is none")
     elif name in methods:
         document(methods[name]) if json else _method(methods[name])
         if not json and name in words:
@@ -77,14 +83,17 @@ def _term(entry: Term) -> None:
         say(f"Elsewhere: {entry.elsewhere}")
 
 
-def _result(path: Path, json: bool) -> None:
+def _result(path: Path, json: bool, page: Path | None) -> None:
     if not path.exists():
         raise BadInput(f"there is no result file {path}")
     if path.suffix != _SUFFIX:
         raise BadInput(f"{path} is not a result file ({_SUFFIX}); to explain it: pellucid explain {path}")
+    from pellucid.core.files import write_bytes
     from pellucid.core.result import Result
 
     result = Result.load(path)
+    if page is not None:
+        write_bytes(page, _document(result).encode())
     if json:
         document(result_document(result))
         return
@@ -94,6 +103,19 @@ def _result(path: Path, json: bool) -> None:
         say(
             "Where it comes from:", grid([(name.replace("_", " "), _written(fact)) for name, fact in facts.items()], 20)
         )
+    if page is not None:
+        say("", f"The page: {page}")
+
+
+def _document(result: "Result") -> str:
+    """A result's page as a document of its own."""
+    shown = result._repr_html_()
+    if shown.startswith("<!doctype"):
+        return shown
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
+        f"content='width=device-width,initial-scale=1'><title>{type(result).__name__}</title></head><body>{shown}</body></html>\n"
+    )
 
 
 def _subject(name: str, json: bool, others: list[str]) -> None:

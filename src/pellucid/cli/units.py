@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -31,6 +31,14 @@ Size = Annotated[
     int | None, Parameter(help="the side of the pictures in pixels; by default the network's own, at most 128")
 ]
 Examples = Annotated[int, Parameter(help="how many of the strongest examples are shown")]
+Signal = Annotated[
+    Literal["deconvnet", "gradient", "guided"],
+    Parameter(help="what happens at rectifiers to what is sent back to the examples"),
+]
+Facets = Annotated[
+    bool,
+    Parameter(help="tell apart the kinds of examples that excite a unit, with a pass over the data for each unit"),
+]
 Out = Annotated[Path, Parameter(help="the folder for the pages; what it holds already is kept")]
 Option = Annotated[list[str] | None, Parameter(help="name=value for loading the model", negative=())]
 Seed = Annotated[int, Parameter(help="where the random starts begin")]
@@ -58,6 +66,8 @@ def units(
     steps: Steps = 64,
     size: Size = None,
     examples: Examples = 9,
+    signal: Signal = "deconvnet",
+    facets: Facets = False,
     out: Out = OUT,
     seed: Seed = 0,
     option: Option = None,
@@ -86,6 +96,8 @@ def units(
             steps=steps,
             size=size,
             examples=examples,
+            signal=signal,
+            facets=facets,
             seed=seed,
             **looked_in(loaded, (*(data or ()), *inputs), limit),
         )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pellucid.render.fragments import STYLE
 
 _STYLE = """
-.pellucid .units{list-style:none;display:grid;grid-template-columns:repeat(auto-fill,minmax(6.2rem,1fr));gap:.7rem;padding:0}
+.pellucid .units{list-style:none;display:grid;grid-template-columns:repeat(auto-fill,minmax(8.4rem,1fr));gap:.7rem;padding:0}
 .pellucid .units a{display:block;text-align:center;font-size:.86rem;text-decoration:none;color:inherit;overflow-wrap:anywhere}
 .pellucid .units img{width:56px;height:56px;object-fit:contain}.pellucid .units .none{display:inline-block;width:56px;height:56px;
 border:1px dashed #999;border-radius:3px}.pellucid .units a:hover .name{text-decoration:underline}
@@ -42,10 +42,10 @@ def index_page(atlas: Mapping[str, Any]) -> str:
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
         f"content='width=device-width,initial-scale=1'><title>What {subject} has learned</title>"
         f"<style>body{{margin:0}}{STYLE}{_STYLE}</style></head><body><main class='pellucid'><p class='small'>Pellucid · {subject}"
-        f"</p><h1>What {len(units)} units of {subject} have learned</h1><p class='brief'>Each picture was made to excite one "
-        f"unit. Its page shows more of them, the strongest of {number} examples of the data, and what the unit does over all of "
-        "it.</p><p hidden><label>Search by layer, number, class or example: <input id='search' type='search' "
-        f"placeholder='{escape(str(units[0]['layer']), quote=True)}'></label> <span id='found' class='small'></span></p>"
+        f"</p><h1>What {len(units)} units of {subject} have learned</h1><p class='brief'>Of each unit, on the left a picture that "
+        f"was made to excite it, on the right what it sees of the example that excites it most, of {number}. Its page shows more "
+        "of both, and what the unit does over all of the data.</p><p hidden><label>Search by layer, number, class or example: "
+        f"<input id='search' type='search' placeholder='{escape(str(units[0]['layer']), quote=True)}'></label> <span id='found' class='small'></span></p>"
         f"{layers}{problems}</main><script>{_SCRIPT}</script></body></html>\n"
     )
 
@@ -62,10 +62,8 @@ def _layer(name: str, units: Sequence[Mapping[str, Any]]) -> str:
 
 def _unit(unit: Mapping[str, Any]) -> str:
     name = escape(unit["unit"], quote=True)
-    thumbnail = unit["thumbnail"]
-    shown = (
-        f"<img alt='A picture that excites {name}' src='{thumbnail}'>" if thumbnail else "<span class='none'></span>"
-    )
+    shown = "".join(f"<img alt='What excites {name}' src='{small}'>" for small in unit["thumbnails"])
+    shown = shown or "<span class='none'></span>"
     more = unit["label"] or ("silent" if unit["dead"] else "constant" if unit["constant"] else "")
     told = f"<br><span class='small'>{escape(more)}</span>" if more else ""
     words = escape(" ".join([unit["unit"], unit["kind"], more, *unit["examples"]]).lower(), quote=True)

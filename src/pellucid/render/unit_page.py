@@ -11,7 +11,7 @@ from pellucid.core.result import page, plot
 from pellucid.render.charts import bar, histogram
 from pellucid.render.feature_images import pictures
 from pellucid.render.fragments import STYLE, items
-from pellucid.render.heatmap import data_uri, png
+from pellucid.render.heatmap import data_uri, jpeg, png
 from pellucid.render.sheet import sheet
 from pellucid.results.feature_images import AGREEMENT, FINE, FeatureImages
 from pellucid.results.unit_page import Histogram, UnitExample, UnitPage
@@ -60,12 +60,11 @@ def document(result: UnitPage, links: Mapping[str, str], mark: str = "") -> str:
     )
 
 
-def thumbnail(result: UnitPage) -> bytes:
-    """The best picture of the unit, or what it sees of its strongest example, small; nothing where there is neither."""
-    if result.pictures is not None:
-        return png(pictures(result.pictures, _SMALL)[0], _SMALL)
-    seen = result.examples[0].seen if result.examples else None
-    return b"" if seen is None else png(Image.open(io.BytesIO(seen)), _SMALL)
+def thumbnails(result: UnitPage) -> list[bytes]:
+    """The best picture of the unit, and what it sees of its strongest example, small, as far as there are any."""
+    made = [] if result.pictures is None else [_content(pictures(result.pictures, _SMALL)[0])]
+    seen = result.examples[0].seen if result.examples and not result.constant else None
+    return made if seen is None else [*made, jpeg(Image.open(io.BytesIO(seen)), _SMALL)]
 
 
 def _navigation(links: Mapping[str, str]) -> str:
@@ -77,11 +76,13 @@ def _navigation(links: Mapping[str, str]) -> str:
 def _body(result: UnitPage, links: Mapping[str, str]) -> str:
     extent = " × ".join(map(str, result.extent))
     places = f"{extent} places of each example" if extent else "one value for each example"
+    if any(one.span for one in result.examples):
+        places = "a place for each piece of a text"
     return (
         f"<p class='small'>Pellucid · {escape(result.subject)} · what a unit has learned</p><h1>{escape(result.unit)}</h1>"
         f"<p>Channel {result.channel} of {result.channels} in layer {escape(result.layer)} ({escape(result.kind)}): {places}."
         f"</p><div class='brief'>{items(result.statements())}</div>{_pictures(result)}{_examples(result)}{_facets(result)}"
-        f"{_statistics(result)}{_similar(result, links)}{_notes(result)}"
+        f"{_statistics(result)}{_similar(result, links)}{_notes(result)}{_made_by(result)}"
     )
 
 
@@ -95,7 +96,7 @@ def _pictures(result: UnitPage) -> str:
         nearest = f"nearest example: {escape(result.nearest[number])}" if result.nearest else ""
         cells.append(_made(found, number, tile, result.unit, most, nearest))
     return (
-        f"<h2>{len(cells)} pictures made for it</h2><p class='small'>Each began as noise, each as another, and was changed, step "
+        f"<h2>{len(cells)} pictures made for it</h2><p class='small'>Each began as different noise and was changed, step "
         f"by step, to excite the unit more on average over all places. The number is its strongest place, as for the examples below.</p><div class='tiles'>{''.join(cells)}</div>"
         f"{items(found.notes) if found.notes else ''}{_caveat('feature-image')}"
     )
@@ -114,7 +115,7 @@ def _made(found: FeatureImages, number: int, tile: Image.Image, unit: str, most:
     told += [more] if more else []
     alternative = escape(f"A picture made to excite {unit} ({found.captions[number]})", quote=True)
     return (
-        f"<figure><img alt='{alternative}' src='{data_uri(png(tile))}'><figcaption>{'<br>'.join(told)}"
+        f"<figure><img alt='{alternative}' src='{data_uri(_content(tile))}'><figcaption>{'<br>'.join(told)}"
         f"<details><summary>how far to trust it</summary>{items(found.caveats(number))}</details></figcaption></figure>"
     )
 
@@ -165,14 +166,18 @@ def _facets(result: UnitPage) -> str:
     found = result.facets
     if found is None:
         return ""
-    most = result.statistics.get("maximum", 0.0)
-    cells = "".join(
-        _made(found, number, tile, result.unit, most, escape(found.captions[number]))
-        for number, tile in enumerate(pictures(found, _TILE))
-    )
+    cells = []
+    for number, tile in enumerate(pictures(found, _TILE)):
+        members = () if found.members is None else found.members[number]
+        more = f"like {', '.join(members[:3])}{', …' if len(members) > 3 else ''}" if members else ""
+        cells.append(
+            _made(found, number, tile, result.unit, 0.0, f"{escape(found.captions[number])}<br>{escape(more)}")
+        )
+    kinds = "one kind" if len(found) == 1 else f"{len(found)} kinds"
     return (
-        f"<h2>Facets: {len(found)}</h2><p class='small'>Its strongest examples fall into so many groups; each picture began "
-        f"at the mean of one.</p><div class='tiles'>{cells}</div>{_caveat('multifaceted')}"
+        f"<h2>Facets: {len(found)}</h2><p class='small'>The examples that excite it are of {kinds}, as the network's codes tell "
+        f"them apart; each picture began at the mean of one kind. The number is its mean over all places.</p>"
+        f"<div class='tiles'>{''.join(cells)}</div>{items(found.notes) if found.notes else ''}{_caveat('multifaceted')}"
     )
 
 
@@ -224,6 +229,21 @@ def _notes(result: UnitPage) -> str:
             f"{len(result.failed)} of the data could not be read and {'is' if len(result.failed) == 1 else 'are'} left out: {named}"
         )
     return f"<h2>Notes</h2>{items(said)}" if said else ""
+
+
+def _made_by(result: UnitPage) -> str:
+    """What it takes to make the same page again."""
+    if result.provenance is None:
+        return ""
+    versions = ", ".join(f"{name} {version}" for name, version in result.provenance.versions.items())
+    fields = ", ".join(f"{name} {value}" for name, value in result.provenance.fields.items())
+    network = result.provenance.subject_fingerprint
+    return f"<p class='small'>Made by {escape(versions)}, from the network {network}, with {escape(fields)}.</p>"
+
+
+def _content(tile: Image.Image) -> bytes:
+    """Colours as JPEG, which is a third of the size; grey pictures as PNG, whose pixels may be large."""
+    return jpeg(tile) if tile.mode == "RGB" else png(tile)
 
 
 def _caveat(method: str) -> str:

@@ -20,17 +20,19 @@ from pellucid.core.query import Decision
 from pellucid.core.spec import Modality
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.dataset import DataSet
+from pellucid.engine.projection import Signal
 from pellucid.engine.summaries import summarise
 from pellucid.engine.targets import resolve
 from pellucid.engine.units import UnitLayer
 from pellucid.engine.walking import as_it_is, layers_named
 from pellucid.guide.samples import PHOTOGRAPHS, samples
 from pellucid.methods.features.feature_image import FeatureImage
+from pellucid.methods.features.multifaceted import Multifaceted
 from pellucid.render.atlas import index_page
 from pellucid.render.heatmap import data_uri
-from pellucid.render.unit_page import document, thumbnail
+from pellucid.render.unit_page import document, thumbnails
 from pellucid.reports.unit_pages import Drawn, LayerPages
-from pellucid.reports.unit_pictures import TOGETHER
+from pellucid.reports.unit_pictures import TOGETHER, Remembered
 from pellucid.reports.writing import check_writable
 from pellucid.results.unit_page import UnitPage
 from pellucid.store.activations import ActivationStore
@@ -53,6 +55,8 @@ def units(
     steps: int = 64,
     size: int | None = None,
     examples: int = 9,
+    signal: Signal = "deconvnet",
+    facets: bool = False,
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -60,14 +64,17 @@ def units(
 
     A unit is a channel: all of a layer, those in ``channels``, or of these at most ``most``, evenly spaced. ``data`` are raw
     inputs, by default photographs or other samples at hand; what cannot be read is left out and named. Of each unit there are
-    pictures from so many ``starts`` (``steps``, ``size``: see ``feature-image``) and its strongest ``examples``.
+    pictures from so many ``starts`` (``steps``, ``size``: see ``feature-image``) and its strongest ``examples``, each with what
+    is sent back to its pixels (``signal``: see ``deconv-patches``). With ``facets`` the kinds of examples that excite a unit are told
+    apart (see ``multifaceted``), which takes a pass over the data for each unit.
 
     Beside each page lies its data, a :class:`~pellucid.UnitPage` in a file. What is there already for the same network, data
     and settings is kept: a run that was killed goes on where it was and ends with the same files, and one with further
     layers or channels adds their pages. Returns what ``atlas.json`` holds.
     """
     folder = Path(out)
-    drawn = Drawn(FeatureImage(starts=starts, steps=steps, size=size, seed=seed), examples)
+    found = Multifaceted(starts=1, steps=steps, size=size, seed=seed) if facets else None
+    drawn = Drawn(FeatureImage(starts=starts, steps=steps, size=size, seed=seed), examples, signal, found)
     check_writable(folder)
     subject = as_it_is(subject)
     known = data if isinstance(data, DataSet) else _data(subject, data, names)
@@ -104,6 +111,7 @@ class _Atlas:
 
     def __init__(self, subject: Subject, data: DataSet, drawn: Drawn, folder: Path) -> None:
         self._subject, self._data, self._drawn, self._folder = subject, data, drawn, folder
+        self._known = Remembered(subject, data)
         read = [data.digest, data.names, data.failed]
         self._base = digest([_FORMAT, __version__, versions(), subject.name, subject.fingerprint, read, drawn])
         self._labels = subject.task.labels or ()
@@ -122,7 +130,7 @@ class _Atlas:
         done = 0
         for part in wanted:
             labels = self._labels if part.layer.name in self._outputs else ()
-            made = LayerPages(self._subject, self._data, summaries[part.layer.name], self._drawn, labels)
+            made = LayerPages(self._subject, self._known, summaries[part.layer.name], self._drawn, labels)
             for start in range(0, len(part.channels), TOGETHER):
                 together = part.channels[start : start + TOGETHER]
                 report_progress(done, len(order), f"{part.layer.name}/{together[0]}")
@@ -194,7 +202,12 @@ class _Atlas:
     def _provenance(self, page: UnitPage) -> Provenance:
         return Provenance(
             method="unit-page",
-            fields={**fields_of(self._drawn.pictures), "examples": self._drawn.examples, "signal": self._drawn.signal},
+            fields={
+                **fields_of(self._drawn.pictures),
+                "examples": self._drawn.examples,
+                "signal": self._drawn.signal,
+                "facets": self._drawn.facets is not None,
+            },
             subject=self._subject.name,
             subject_fingerprint=self._subject.fingerprint,
             query_fingerprint=self._key(page.layer, page.channel),
@@ -275,7 +288,6 @@ def _marked(path: Path, mark: str) -> bool:
 
 def _entry(page: UnitPage, path: Path) -> dict[str, Any]:
     best = None if page.pictures is None else float(page.pictures.activations.max())
-    small = thumbnail(page)
     return {
         "unit": page.unit,
         "layer": page.layer,
@@ -292,5 +304,5 @@ def _entry(page: UnitPage, path: Path) -> dict[str, Any]:
         "facets": None if page.facets is None else len(page.facets),
         "examples": [one.name for one in page.examples],
         "similar": [list(pair) for pair in page.similar],
-        "thumbnail": data_uri(small) if small else "",
+        "thumbnails": list(map(data_uri, thumbnails(page))),
     }

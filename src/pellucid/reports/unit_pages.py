@@ -9,41 +9,44 @@ import torch
 from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable
+from pellucid.core.query import Unit
 from pellucid.core.subject import Inputs, Subject
-from pellucid.engine.dataset import DataSet
 from pellucid.engine.projection import Signal, projected, shares_inside
 from pellucid.engine.receptive_fields import receptive_fields
 from pellucid.engine.summaries import LayerSummary
 from pellucid.engine.unit_examples import placed
 from pellucid.methods.features.feature_image import FeatureImage
+from pellucid.methods.features.multifaceted import Multifaceted
 from pellucid.render.heatmap import jpeg, png
 from pellucid.render.patches import framed, patch, projection
-from pellucid.reports.unit_pictures import UnitPictures
+from pellucid.reports.unit_pictures import Remembered, UnitPictures
 from pellucid.results.feature_images import NEAREST, FeatureImages
 from pellucid.results.unit_page import Histogram, UnitExample, UnitPage
 
-_SIDE, _BINS, _RELATIVES = 144, 40, 8
+_SIDE, _BINS, _RELATIVES, _CLEAR = 144, 40, 8, 0.98
 
 
 @dataclass(frozen=True)
 class Drawn:
     """How pages are made: the pictures (from how many starts, of which size, in how many steps), how many ``examples`` are
-    shown, and what happens to the ``signal`` that is sent back to them at rectifiers."""
+    shown, what happens to the ``signal`` that is sent back to them at rectifiers, and how ``facets`` are found, if they are."""
 
     pictures: FeatureImage = field(default_factory=lambda: FeatureImage(starts=9, steps=64))
     examples: int = 9
     signal: Signal = "deconvnet"
+    facets: Multifaceted | None = None
 
 
 class LayerPages:
     """Makes the pages of one layer's channels over the data that ``summary`` sums up."""
 
     def __init__(
-        self, subject: Subject, data: DataSet, summary: LayerSummary, drawn: Drawn, labels: Sequence[str] = ()
+        self, subject: Subject, known: Remembered, summary: LayerSummary, drawn: Drawn, labels: Sequence[str] = ()
     ) -> None:
-        self._subject, self._data, self._summary, self._drawn = subject, data, summary, drawn
+        self._subject, self._known, self._data = subject, known, known.data
+        self._summary, self._drawn = summary, drawn
         self._layer, self._labels = summary.layer, labels
-        self._pictures = UnitPictures(subject, data, summary, drawn.pictures)
+        self._pictures = UnitPictures(subject, known, summary, drawn.pictures)
 
     def pages(self, together: Sequence[int], wanted: Collection[int]) -> Iterator[UnitPage]:
         """The pages of those channels that are wanted, of several that are drawn together."""
@@ -56,6 +59,7 @@ class LayerPages:
         examples, notes = self._examples(channel)
         if isinstance(pictures, str):
             notes = (f"No picture was made: {pictures}", *notes)
+        facets, unfound = self._facets(channel)
         return UnitPage(
             subject=self._subject.name,
             layer=layer.name,
@@ -67,6 +71,7 @@ class LayerPages:
             pictures=None if isinstance(pictures, str) else pictures,
             nearest=() if isinstance(pictures, str) else self._named(pictures),
             examples=examples,
+            facets=facets,
             statistics=_statistics(summary, channel),
             constant=bool(summary.constant[channel]),
             values=Histogram(**_bins(summary.values, channel)),
@@ -74,12 +79,27 @@ class LayerPages:
             similar=tuple(summary.similar(channel, _RELATIVES)),
             examples_seen=len(self._data),
             failed=self._data.failed,
-            notes=notes,
+            notes=(*notes, *unfound),
         )
 
     def _named(self, pictures: FeatureImages) -> tuple[str, ...]:
         numbers = pictures.evidence.get(NEAREST)
         return () if numbers is None else tuple(self._data.names[int(number)] for number in numbers)
+
+    def _facets(self, channel: int) -> tuple[FeatureImages | None, tuple[str, ...]]:
+        """The kinds of examples that the unit responds to."""
+        if self._drawn.facets is None:
+            return None, ()
+        try:
+            found = self._drawn.facets(self._subject, Unit(self._layer.name, channel, data=self._known.whole()))
+        except NotAnswerable as error:
+            return None, (f"No facets were looked for: {error}",)
+        members = None if found.members is None else tuple(map(self._called, found.members))
+        return dataclasses.replace(found, members=members, provenance=None, query=None, method=None), ()
+
+    def _called(self, members: Sequence[str]) -> tuple[str, ...]:
+        """The names of examples that are numbered, as parts of one input are."""
+        return tuple(self._data.names[int(name.rpartition("#")[2])] for name in members)
 
     def _examples(self, channel: int) -> tuple[tuple[UnitExample, ...], tuple[str, ...]]:
         table = self._summary.strongest
@@ -107,13 +127,11 @@ class LayerPages:
         self, shown: Inputs, values: Sequence[float], places: Sequence[tuple[int, ...]]
     ) -> tuple[Tensor | None, tuple[str, ...]]:
         """What excites the unit in each example, sent back to the pixels."""
-        seed = torch.zeros(len(shown), *self._layer.shape)
-        for row, (value, place) in enumerate(zip(values, places, strict=True)):
-            seed[(row, *place)] = value
-        if not bool(seed.any()):
+        if not any(values):
             return None, ("Nothing is sent back to the pixels: it is 0 in its strongest examples.",)
         try:
-            return projected(self._subject, shown, self._layer.name, seed, self._drawn.signal)
+            strengths = torch.tensor(values)
+            return projected(self._subject, shown, self._layer.name, places, strengths, self._drawn.signal)
         except NotAnswerable as error:
             return None, (f"Nothing is sent back to the pixels: {error}",)
 
@@ -121,7 +139,7 @@ class LayerPages:
 def _in_pictures(shown: Inputs, row: int, one: UnitExample, regions: Tensor | None, maps: Tensor | None) -> UnitExample:
     region = None if regions is None else regions[row]
     seen = patch(shown, row, region, _SIDE)
-    sent = None if maps is None else projection(maps[row], region).resize(seen.size)
+    sent = None if maps is None else projection(_moderate(maps[row], region), region).resize(seen.size)
     inside = None if maps is None or regions is None else float(shares_inside(maps[row, None], [regions[row].tolist()]))
     return dataclasses.replace(
         one,
@@ -131,6 +149,14 @@ def _in_pictures(shown: Inputs, row: int, one: UnitExample, regions: Tensor | No
         projected=None if sent is None else png(sent),
         inside=inside,
     )
+
+
+def _moderate(sent: Tensor, region: Tensor | None) -> Tensor:
+    """A projection without its few largest values, beside which nothing else would be seen."""
+    top, left, bottom, right = (0, 0, *sent.shape[1:]) if region is None else region.tolist()
+    sizes = sent[:, top:bottom, left:right].abs().flatten()
+    most = float(sizes.kthvalue(max(1, round(_CLEAR * len(sizes)))).values)
+    return sent.clamp(-most, most) if most > 0 else sent
 
 
 def _in_words(shown: Inputs, row: int, one: UnitExample) -> UnitExample:

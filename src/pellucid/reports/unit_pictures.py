@@ -1,15 +1,14 @@
 """Pictures for several units of a layer from one ascent, with the evidence beside each."""
 
-import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import torch
 from torch import Tensor
 
 from pellucid.core.errors import NotAnswerable
 from pellucid.core.query import Unit
-from pellucid.core.spec import Access
+from pellucid.core.spec import Access, Structure
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.batching import evaluate, fits_budget
 from pellucid.engine.dataset import DataSet
@@ -28,11 +27,41 @@ TOGETHER = 8
 _COMPARED = 256
 
 
+class Remembered:
+    """A data set whose examples are read once where there is room for them: all as they are, or all in another size."""
+
+    def __init__(self, subject: Subject, data: DataSet) -> None:
+        self.data = data
+        self._subject, self._small, self._whole = subject, dict[tuple[int, ...], Tensor](), list[Inputs]()
+
+    def whole(self) -> Inputs:
+        """All examples. Raises ``NotAnswerable`` where they are too many."""
+        if not self._fits(tuple(self.data.inputs([0]).value.shape[1:])):
+            raise NotAnswerable(f"{len(self.data)} examples take too much memory; name fewer, or a larger byte_budget")
+        if not self._whole:
+            self._whole.append(self.data.inputs(range(len(self.data))))
+        return self._whole[0]
+
+    def small(self, shape: tuple[int, ...]) -> Tensor | None:
+        """All examples in the size of pictures ``[channels, height, width]``; None where they are no pictures, or too
+        many."""
+        one = self.data.inputs([0])
+        if one.value.ndim != 4 or not self._fits(shape):
+            return None
+        if shape not in self._small:
+            batches = self.data.batches(self._subject.batch_size(one))
+            self._small[shape] = torch.cat([_fitted(inputs.value, shape) for _, inputs in batches])
+        return self._small[shape]
+
+    def _fits(self, shape: tuple[int, ...]) -> bool:
+        return fits_budget(4 * len(self.data) * math.prod(shape))
+
+
 class UnitPictures:
     """Draws units of a layer as ``drawing`` says, and compares what comes out with the data that ``summary`` sums up."""
 
-    def __init__(self, subject: Subject, data: DataSet, summary: LayerSummary, drawing: FeatureImage) -> None:
-        self._subject, self._data, self._summary, self._drawing = subject, data, summary, drawing
+    def __init__(self, subject: Subject, known: Remembered, summary: LayerSummary, drawing: FeatureImage) -> None:
+        self._subject, self._known, self._summary, self._drawing = subject, known, summary, drawing
         self._layer = summary.layer
 
     def of(self, channels: Sequence[int]) -> list[FeatureImages | str]:
@@ -59,7 +88,7 @@ class UnitPictures:
         missing = self._drawing.spec.needs - self._subject.offers
         if missing or self._subject.task.modality not in self._drawing.spec.modalities:
             raise NotAnswerable(_cannot(self._subject, missing))
-        drawing, one = self._drawing, self._data.inputs([0])
+        drawing, one = self._drawing, self._known.data.inputs([0])
         each = [channel for channel in channels for _ in range(drawing.starts)]
         inputs, notes = blank(self._subject, Unit(self._layer.name, data=one), len(each), drawing.size)
         seeds = [
@@ -105,7 +134,7 @@ class UnitPictures:
         return found | self._nearest(images)
 
     def _nearest(self, images: Inputs) -> dict[str, Tensor]:
-        data = self._reduced(tuple(images.value.shape[1:]))
+        data = self._known.small(tuple(images.value.shape[1:]))
         if data is None:
             return {}
         far, which = [], []
@@ -117,22 +146,12 @@ class UnitPictures:
         distances, place = torch.stack(far).min(0)
         return {named.DISTANCE: distances, named.NEAREST: torch.stack(which).gather(0, place[None])[0]}
 
-    @functools.cache  # noqa: B019 (one object per layer, gone with it)
-    def _reduced(self, shape: tuple[int, ...]) -> Tensor | None:
-        """All examples in the size of the pictures; None where they are no pictures, or too many to be kept."""
-        one = self._data.inputs([0]).value
-        if one.ndim != 4 or not fits_budget(4 * len(self._data) * math.prod(shape)):
-            return None
-        size = self._subject.batch_size(self._data.inputs([0]))
-        parts = [_fitted(inputs.value, shape) for _, inputs in self._data.batches(size)]
-        return torch.cat(parts)
-
 
 def _fitted(pictures: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.nn.functional.interpolate(pictures, shape[-2:], mode="bilinear", antialias=True)
 
 
-def _cannot(subject: Subject, missing: frozenset[Access]) -> str:
+def _cannot(subject: Subject, missing: Set[Access | Structure]) -> str:
     if missing:
         return f"{subject.name} does not offer {', '.join(sorted(missing))}, without which nothing can be drawn."
     return f"Nothing is drawn for inputs of kind {subject.task.modality}: only pictures, tensors and rows can be."

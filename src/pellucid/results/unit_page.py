@@ -130,15 +130,20 @@ class UnitPage(Result):
         said, best = [], float(found.activations.max())
         most = self.statistics.get("maximum")
         if most is not None and most > 0 and best > 0:
-            said.append(f"The best picture made for it excites it {best / most:.2g} times as much as the best example.")
+            often = "about" if 0.95 <= best / most < 1.05 else f"{best / most:.2g} times"
+            said.append(f"The best picture made for it excites it {often} as much as the best example.")
+        elif best > 0:
+            said.append(f"A picture made for it does excite it ({best:.3g}).")
+        elif self.dead:
+            said.append("None of the pictures made for it excites it either.")
         fine = [found.of(number, FINE) for number in range(len(found))]
         noisy = sum(value is not None and value > _NOISE for value in fine)
         if noisy:
             said.append(f"{noisy} of {len(found)} pictures are mostly fine texture, which may fool the network.")
         if self.facets is not None:
             number = len(self.facets)
-            several = "one kind of thing" if number == 1 else f"{number} different kinds of things"
-            said.append(f"Its strongest examples are of {several}.")
+            kinds = "one kind" if number == 1 else f"{number} different kinds"
+            said.append(f"The examples that excite it are of {kinds}, as far as the network's codes tell them apart.")
         return said
 
     def _of_relatives(self) -> list[str]:
