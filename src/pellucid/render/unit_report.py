@@ -73,14 +73,20 @@ def _card(result: UnitReport, rank: int) -> str:
         alternative = f"Example {row['example']}: what of it speaks through {result.unit}, its region framed."
         shown = f"<img alt='{escape(alternative, quote=True)}' src='{data_uri(jpeg(_tile(result, rank, _LARGE)))}'>"
     elif maps is not None:
-        origin = Origin(raw_of(result, row["example"]))
+        origin = _origin(result, rank)
         shown = figure(maps, rank, origin) + table_beside(maps, rank, origin)
     elif result.shown is not None:
-        shown = shown_input(result.shown.origins[rank] if result.shown.origins else None)
+        shown = shown_input(_origin(result, rank))
     return (
         f"<section class='card'><h3>{escape(caption(result, rank))}</h3>{shown}<ul class='facts'>"
         f"<li>example {row['example']} of the data{name}</li>{told}</ul></section>"
     )
+
+
+def _origin(result: UnitReport, rank: int) -> Origin:
+    if result.shown is not None and result.shown.origins:
+        return result.shown.origins[rank]
+    return Origin(raw_of(result, int(result.examples[rank])))
 
 
 def _has_patches(result: UnitReport) -> bool:
