@@ -12,20 +12,22 @@ from pellucid.render.heatmap import data_uri, jpeg
 from pellucid.render.picture_rows import Row, picture_rows
 from pellucid.results.prototypes import PrototypeSet
 
-_LINE, _WIDE = 22, 110
+_LINE, _WIDE, _NAME = 22, 110, 18
 
 
 @plot.register
 def _(result: PrototypeSet) -> Image.Image:
     """Rows of pictures with the confidence below; lines of text or values where the data are no pictures."""
-    title = f"Prototypes by {result.choice} at {result.layer}; criticisms (crit.) are what they do not explain"
+    title = f"Prototypes by {result.choice} at {result.layer}; criticisms are what they do not explain"
     pictures = {number: picture_of(result.query, result.names[number]) for number in _numbers(result)}
     if all(picture is None for picture in pictures.values()):
         return _lines(result, title)
     rows = []
     for place, name in enumerate(result.groups):
         chosen, others = result.prototypes[place].tolist(), result.criticisms[place].tolist()
-        captions = [_caption(result, number) for number in chosen] + [f"crit. {_caption(result, n)}" for n in others]
+        captions = [_caption(result, number) for number in chosen] + [
+            f"{_caption(result, n)} criticism" for n in others
+        ]
         rows.append(Row(_broken(name), [pictures[number] for number in (*chosen, *others)], captions))
     return picture_rows(title, rows)
 
@@ -44,7 +46,9 @@ def _numbers(result: PrototypeSet) -> list[int]:
 
 
 def _caption(result: PrototypeSet, number: int) -> str:
-    return f"{result.called(number)} ({float(result.confidence[number]):.2f})"
+    """The example's name, cut to the width of a picture, and below it the confidence."""
+    name = result.called(number)
+    return f"{name if len(name) <= _NAME else f'{name[: _NAME - 1]}…'}\n{float(result.confidence[number]):.2f}"
 
 
 def _broken(name: str) -> str:
@@ -70,7 +74,10 @@ def _lines(result: PrototypeSet, title: str) -> Image.Image:
     for place, name in enumerate(result.groups):
         lines.append((f"{name}: {result.size(place)} examples", strong))
         for word, chosen in (("", result.prototypes[place]), ("criticism ", result.criticisms[place])):
-            lines += [(f"   {word}{_caption(result, n)}  {_said(result, n)[:_WIDE]}", font) for n in chosen.tolist()]
+            lines += [
+                (f"   {word}{result.called(n)} ({float(result.confidence[n]):.2f})  {_said(result, n)[:_WIDE]}", font)
+                for n in chosen.tolist()
+            ]
     picture = Image.new("RGB", (940, _LINE * len(lines) + 16), "white")
     draw = ImageDraw.Draw(picture)
     for number, (text, kind) in enumerate(lines):

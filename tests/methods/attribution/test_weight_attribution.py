@@ -143,7 +143,7 @@ def test_groups_are_filters_with_their_bias_and_gates_by_parameter():
 
 def test_layers_can_be_chosen_by_pattern():
     network = rectifiers([3, 4, 5, 2])
-    found = WeightAttribution(layers=("[02]",), draws=0)(pl.wrap(network), pl.Decision(rows(1, 3), target=0))
+    found = WeightAttribution(layers="0, [2]", draws=0)(pl.wrap(network), pl.Decision(rows(1, 3), target=0))
     assert found.layers == ("0", "2")
     with pytest.raises(UsageError, match="no parameters in '7'"):
-        WeightAttribution(layers=("7",))(pl.wrap(network), pl.Decision(rows(1, 3), target=0))
+        WeightAttribution(layers="7")(pl.wrap(network), pl.Decision(rows(1, 3), target=0))

@@ -105,7 +105,7 @@ def test_one_example_stands_for_itself():
     assert len(found.criticisms[0]) == 0
 
 
-def test_questions_without_an_answer_are_refused_in_words():
+def test_questions_without_an_answer_are_refused_in_words(monkeypatch):
     rows = clusters(2)
     with pytest.raises(UsageError, match="name data"):
         Prototypes()(SUBJECT, pl.Unit(target=1))
@@ -117,5 +117,6 @@ def test_questions_without_an_answer_are_refused_in_words():
         Prototypes(truth=torch.zeros(3))(SUBJECT, pl.Unit(data=rows))
     with pytest.raises(NotAnswerable, match="name a layer"):
         Prototypes()(pl.wrap(nn.Linear(2, 2).double()), pl.Unit(data=rows))
-    with pytest.raises(BadInput, match="take fewer"):
-        Prototypes()(SUBJECT, pl.Unit(data=torch.zeros(10_001, 2).double()))
+    monkeypatch.setattr("pellucid.methods.features.prototypes._MOST", 9)
+    with pytest.raises(BadInput, match="10 examples have more than 81 distances, which do not fit; take fewer"):
+        Prototypes()(SUBJECT, pl.Unit(data=rows))

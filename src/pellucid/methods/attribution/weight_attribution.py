@@ -56,14 +56,14 @@ class WeightAttribution:
     )
 
     top: Annotated[int, Ge(1), "how many units are named and set to zero"] = 10
-    layers: Annotated[tuple[str, ...], "only layers that fit one of these patterns, such as blocks.3*"] = ()
+    layers: Annotated[str | None, "only layers that fit one of these patterns, such as blocks.3*, head.*"] = None
     draws: Annotated[int, Ge(0), "how many random choices of as many units stand beside"] = 5
     seed: int = 0
 
     def __call__(self, subject: Subject, query: Decision) -> WeightScores:
         inputs = subject.prepare(query.inputs)
         target = resolve(subject, inputs, query)
-        parameters = ParameterUnits(subject, self.layers)
+        parameters = ParameterUnits(subject, [part.strip() for part in (self.layers or "").split(",") if part.strip()])
         value, scores = parameters.products(inputs, target)
         top = _largest(_ranked(scores, 1 if target.foil is None else 2), self.top)
         effects, together, control = [], [], []
