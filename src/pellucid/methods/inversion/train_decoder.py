@@ -82,8 +82,8 @@ class TrainDecoder:
             )
 
     def __call__(self, subject: Subject, query: Fit) -> Decoder:
-        inputs, held = self._data(subject, query)
-        seen = inputs.rows(held.logical_not().nonzero().flatten())
+        inputs, kept, held = self._data(subject, query)
+        seen = inputs.rows(kept)
         codes = code_statistics(subject, seen, self.layer)
         compared = codes if self.comparator is None else code_statistics(subject, seen, self.comparator)
         code, picture = tuple(codes.mean.shape), tuple(seen.value.shape[1:])
@@ -102,7 +102,7 @@ class TrainDecoder:
             rows = seen.rows(self._batch(step, len(seen)))
             training.losses[step] = self._step(subject, rows, decoder, adversary, make, scales)
         weights = {name: weight.detach() for name, weight in decoder.weights.items()}
-        shown, errors = self._judged(subject, inputs, held, functools.partial(make, weights), seen)
+        shown, errors = self._judged(subject, inputs.rows(held), functools.partial(make, weights), seen)
         return Decoder(
             layer=self.layer,
             code=code,
@@ -112,7 +112,7 @@ class TrainDecoder:
             mean=codes.mean,
             deviation=codes.variance.sqrt(),
             lowest=codes.lowest,
-            held_out=held.nonzero().flatten(),
+            held_out=held,
             errors=errors,
             intervals=mean_intervals(errors, self.seed),
             reconstructions=shown,
@@ -121,8 +121,8 @@ class TrainDecoder:
             high=None if bounds is None else bounds[1],
         )
 
-    def _data(self, subject: Subject, query: Fit) -> tuple[Inputs, Tensor]:
-        """The pictures, and which of them are held out."""
+    def _data(self, subject: Subject, query: Fit) -> tuple[Inputs, Tensor, Tensor]:
+        """The pictures, the numbers of those to learn from, and of those that are held out."""
         if query.supervision is not None:
             raise UsageError("a decoder learns from the pictures alone: Fit(data), without supervision")
         inputs = subject.prepare(query.data)
@@ -131,9 +131,10 @@ class TrainDecoder:
                 "a decoder is trained on many pictures, and there is one; name a folder, or an array of them"
             )
         number = min(max(1, round(self.held_out * len(inputs))), len(inputs) - 1)
-        held = torch.zeros(len(inputs), dtype=torch.bool)
-        held[torch.randperm(len(inputs), generator=self._draws("held out"))[:number]] = True
-        return inputs, held
+        # In an order of their own, so that the same pictures give the same decoder whatever order they come in.
+        order = torch.tensor(sorted(range(len(inputs)), key=lambda row: digest(inputs.value[row])))
+        order = order[torch.randperm(len(inputs), generator=self._draws("order"))]
+        return inputs, order[number:], order[:number].sort().values
 
     def _step(
         self,
@@ -165,14 +166,13 @@ class TrainDecoder:
         return losses
 
     def _judged(
-        self, subject: Subject, inputs: Inputs, held: Tensor, make: Callable[[Tensor], Tensor], seen: Inputs
+        self, subject: Subject, held: Inputs, make: Callable[[Tensor], Tensor], seen: Inputs
     ) -> tuple[Tensor, Tensor]:
         """The first reconstructions of pictures that were held out, and the errors of all, ``[2, rows]``."""
-        rows = held.nonzero().flatten()
-        mean, size = plain(seen.value.double().mean(0)), subject.batch_size(inputs)
+        mean, size = plain(seen.value.double().mean(0)), subject.batch_size(held)
         pictures, errors = [], []
-        for start in range(0, len(rows), size):
-            part = inputs.rows(rows[start : start + size])
+        for start in range(0, len(held), size):
+            part = held.rows(slice(start, start + size))
             (code,) = codes_of(subject, part, self.layer)
             made = make(code)
             (again,) = codes_of(subject, part.at(made), self.layer)
