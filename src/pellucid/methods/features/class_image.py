@@ -41,7 +41,7 @@ class ClassImage:
         needs={Access.GRADIENTS, Structure.CLASS_SCORES},
         modalities={Modality.IMAGE, Modality.TENSOR, Modality.TABULAR},
         properties={"stochastic"},
-        cost="100 B for each of 3 starts",
+        cost="150 B for each of 3 starts",
         references=("simonyan2014deep", "olah2017feature"),
         serves=("B2", "B8"),
         caveat=(
@@ -54,7 +54,7 @@ class ClassImage:
     size: Annotated[
         int | None, Ge(8), "the side of the picture in pixels; by default the network's own, at most 128"
     ] = None
-    steps: Annotated[int, Ge(1), "how many steps of the ascent"] = 100
+    steps: Annotated[int, Ge(1), "how many steps of the ascent"] = 150
     starts: Annotated[int, Ge(1), "how many pictures, from as many random starts"] = 3
     parametrisation: Annotated[Parametrisation, "what is moved: the spectrum of a picture or its pixels"] = "fft"
     rate: Annotated[float, Gt(0), "the rate of the ascent (Adam)"] = 0.05

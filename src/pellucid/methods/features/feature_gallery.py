@@ -59,7 +59,7 @@ class FeatureGallery:
             "A few channels of a layer are not the layer, and a picture shows one thing that excites a channel, not all of "
             "them. How fine the pictures are depends on how they are drawn as well as on the layer."
         ),
-        alternatives=("weights", "response"),
+        alternatives=("weights", "occlusion"),
     )
 
     channels: Annotated[int, Ge(1), "how many channels of each layer, spread evenly"] = 6
