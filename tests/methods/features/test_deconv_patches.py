@@ -1,5 +1,9 @@
 """Deconv patches: three rules that differ, switches by hand, a planted detector, and the mass inside."""
 
+import gzip
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +16,7 @@ from pellucid.core.errors import UsageError
 from pellucid.engine.projection import projected
 from pellucid.methods import Deconvnet, DeconvPatches, Gradient, GuidedBackprop, TopExamples
 
+MNIST = Path(__file__).resolve().parents[3] / "../shared/data/mnist-20k"
 POINT = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
 RULES = {"gradient": [-2, 1, -1], "deconvnet": [1, 3, 0], "guided": [0, 1, 0]}
 
@@ -123,3 +128,23 @@ def test_a_reference_of_another_shape_is_refused():
     square = torch.tensor([0, 0, SQUARE, SQUARE])
     report = DeconvPatches(k=2, reference=square)(subject(), pl.Unit("square", 0, data=pictures(6, 2)[0]))
     assert "inside_the_reference" in report.table()[0]
+
+
+@pytest.mark.slow
+def test_what_excites_units_of_a_digit_network_lies_on_the_strokes():
+    """The projections' positive parts, of every fourth unit, lie on ink more often than chance."""
+    packed = MNIST / "t10k-images-idx3-ubyte.gz"
+    if not packed.is_file():
+        pytest.skip(f"{packed.name} is not beside the repository")
+    pixels = np.frombuffer(gzip.decompress(packed.read_bytes()), np.uint8, offset=16).reshape(-1, 1, 28, 28)[:400]
+    data, network, shares, areas = torch.tensor(pixels / 255).float(), pl.load("mnist-cnn"), [], []
+    for channel in range(0, 32, 4):
+        report = DeconvPatches()(network, pl.Unit("activation3", channel, data=data))
+        drawn = report.maps.scores.clamp(min=0).sum(1)
+        ink = (data[report.examples, 0] > 0.3).float()
+        for one, strokes, (top, left, bottom, right) in zip(drawn, ink, report.regions.tolist(), strict=True):
+            if float(one.sum()) > 0:
+                shares.append(float((one * strokes).sum() / one.sum()))
+                areas.append(float(strokes[top:bottom, left:right].mean()))
+    assert len(shares) > 40
+    assert sum(shares) / len(shares) > 1.5 * sum(areas) / len(areas)
