@@ -31,11 +31,12 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Levels:
-    """Pixels in levels from 0 to 255, less ``mean``, whatever the network's own scale is: recipes are written for these."""
+    """Pixels in levels from 0 to 255, less the ``mean`` of all or of each channel, whatever the network's own scale is: recipes
+    are written for these."""
 
     leaf: Tensor
     bounds: Bounds
-    mean: float = 0.0
+    mean: float | Tensor = 0.0
 
     def draw(self, leaf: Tensor) -> Tensor:
         """The point; of a space without bounds the levels themselves."""

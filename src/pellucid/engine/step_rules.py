@@ -1,4 +1,4 @@
-"""Step rules that make smaller steps where a gradient turns back, so that an ascent ends on the optimum."""
+"""Step rules whose steps depend on how an ascent goes: smaller where a gradient turns back, or such that it rises evenly."""
 
 import torch
 from torch import Tensor
@@ -50,3 +50,15 @@ def resilient(rate: float) -> Rule:
         return step
 
     return fresh
+
+
+def rising(progress: float, largest: float, late: float | None = None) -> Rule:
+    """The rate by which each row's value would rise by ``progress`` if it were linear, ``progress / ‖gradient‖²``, at most
+    ``largest``; with ``late`` by no more than that share of what is missing to 1 (yosinski2015understanding)."""
+
+    def step(gradient: Tensor, values: Tensor, number: int) -> Tensor:
+        wanted = torch.full_like(values, progress) if late is None else (late * (1 - values)).clamp(max=progress)
+        square = gradient.flatten(1).square().sum(1).clamp(min=torch.finfo(gradient.dtype).tiny)
+        return (wanted.to(square) / square).clamp(max=largest).view(-1, *[1] * (gradient.ndim - 1)) * gradient
+
+    return lambda: step

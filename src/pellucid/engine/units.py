@@ -72,6 +72,11 @@ class UnitLayer:
             return self._over(self.places(activation)[rows, torch.tensor(indices, device=activation.device)], over)
         return torch.stack([self._one(row, index, over) for row, index in zip(activation, indices, strict=True)])
 
+    def every(self, activation: Tensor, over: Over = "mean") -> Tensor:
+        """The same for all channels, ``[batch, channels]``."""
+        places = self.places(activation)
+        return self._over(places.flatten(0, 1), over).view(places.shape[:2])
+
     def _one(self, row: Tensor, index: Index, over: Over) -> Tensor:
         chosen = row.movedim(self.axis, 0)[index] if isinstance(index, int) else row[index]
         return self._over(chosen.reshape(1, -1), over)[0]
@@ -119,6 +124,15 @@ class Units:
         """``[batch]``, differentiable where the run is."""
         return self.layer.each(run.activations[self.layer.name], self.indices, self.over)
 
+    def strongest(self, run: Run) -> Tensor:
+        """Whether each unit is the strongest of its layer, among channels or, where it is named in full, all elements:
+        ``[batch]``."""
+        activation = run.activations[self.layer.name].detach()
+        values = self.layer.each(activation, self.indices, self.over)
+        channels = self.layer.every(activation, self.over)
+        whole = torch.tensor([not isinstance(index, int) for index in self.indices], device=values.device)
+        return values >= torch.where(whole, activation.flatten(1).amax(1), channels.amax(1))
+
 
 def layer_at(subject: Subject, inputs: Inputs, name: str) -> UnitLayer:
     """A layer by name, with its shape for these inputs.
@@ -155,7 +169,7 @@ def _known(subject: Subject, known: Mapping[str, Layer], name: str) -> Layer:
         raise UsageError(f"{subject.name} has no layer {name!r}; {nearest(name, list(known))}")
     layer = known[plain]
     if layer.shape is None:
-        raise NotAnswerable(f"layer {name!r} returns no tensor of channels; name one inside it")
+        raise NotAnswerable(f"layer {name!r} returns no tensor of channels; name one inside it, or ask occlusion")
     if len(layer.shape) == 0:
         raise NotAnswerable(f"layer {name!r} returns one number per example and has no channels; name another layer")
     return layer

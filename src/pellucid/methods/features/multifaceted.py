@@ -38,9 +38,9 @@ class Multifaceted:
 
     Of a class these are the examples that the network decides so; of a unit those above its mean response over the data;
     the strongest ``examples`` of them. Codes are what the last layer reads, averaged over places, or those of another
-    layer, or the ``"input"`` itself. They are mapped by principal components and t-SNE and grouped by k-means: the silhouette decides
-    how many groups there are, and groups between which the codes do not thin out are put together. A picture's agreement
-    is with those that start at the means of other examples of its facet.
+    layer, or the ``"input"`` itself. They are mapped by principal components and t-SNE and grouped by k-means: the
+    silhouette decides how many groups there are, and groups between which the codes do not thin out are put together. A
+    picture's agreement is with those that start at the means of other examples of its facet.
     """
 
     spec: ClassVar = Spec(
