@@ -57,10 +57,10 @@ class ClassImage:
     steps: Annotated[int, Ge(1), "how many steps of the ascent"] = 150
     starts: Annotated[int, Ge(1), "how many pictures, from as many random starts"] = 3
     parametrisation: Annotated[Parametrisation, "what is moved: the spectrum of a picture or its pixels"] = "fft"
-    rate: Annotated[float, Gt(0), "the rate of the ascent (Adam)"] = 0.05
+    rate: Annotated[float, Gt(0), "the rate of the ascent (Adam)"] = 0.03
     jitter: Annotated[
         float, Ge(0), "by what share of its side a spectrum's picture is moved at each step, at most; 0: not"
-    ] = 0.1
+    ] = 0.15
     decay: Annotated[float, Ge(0), "the weight of the squared norm, which is subtracted"] = 0.0
     second: Annotated[Subject | None, Data(), "another network with the same classes, asked about the pictures"] = None
     seed: Annotated[int, "where the random starts begin"] = 0
