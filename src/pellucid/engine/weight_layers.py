@@ -70,8 +70,8 @@ def weight_layer(subject: Subject, name: str | None) -> WeightLayer:
     if there and own:
         raise UsageError(f"layer {name!r} holds several weights; name one of them: {', '.join(own[:6])}")
     if there:
-        raise UsageError(f"layer {name!r} has no weights to show; {nearest(name, [*known, *parameters])}")
-    raise UsageError(f"{subject.name} has no layer {name!r}; {nearest(name, [*known, *parameters])}")
+        raise UsageError(f"layer {name!r} has no weights to show; {_near(name, [*known, *parameters])}")
+    raise UsageError(f"{subject.name} has no layer {name!r}; {_near(name, [*known, *parameters])}")
 
 
 def first_reader(subject: Subject, layer: WeightLayer, inputs: Inputs | None) -> tuple[int, ...] | None:
@@ -100,6 +100,12 @@ def batch_norm_factor(subject: Subject, name: str, inputs: Inputs | None) -> Ten
         raise NotAnswerable(f"no batch norm follows layer {name!r}, so there is none to fold; ask without fold")
     scale = (norm.running_var.double() + norm.eps).rsqrt()
     return (scale if norm.weight is None else scale * norm.weight.double()).detach().cpu()
+
+
+def _near(name: str, known: list[str]) -> str:
+    """The nearest names, or a few where none is near: names of weights are long."""
+    told = nearest(name, known)
+    return told if told.startswith("did you mean") else nearest(name, known[:4])
 
 
 def _of_module(name: str, part: nn.Module) -> WeightLayer:

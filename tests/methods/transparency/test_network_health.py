@@ -75,13 +75,14 @@ def test_what_stands_for_removed_units_is_what_a_smaller_network_would_compute()
     module, smaller = planted().double(), planted().double()
     with torch.no_grad():
         smaller.second.weight[:, 1] += 2 * module.second.weight[:, 5]
+        smaller.second.bias += 0.3 * module.second.weight[:, 5].sum((1, 2))
         smaller.second.bias += 0.5 * module.second.weight[:, 3].sum((1, 2))
         smaller.second.weight[:, [3, 5]] = 0
     subject = pl.wrap(module)
     inputs = subject.prepare(pictures(3))
     constant = torch.arange(10) == 3
     removal = Removal(
-        layer_at(subject, inputs, "relu"), constant, 0.5 * constant.double(), PAIR, torch.tensor([[2.0, 0.0]])
+        layer_at(subject, inputs, "relu"), constant, 0.5 * constant.double(), PAIR, torch.tensor([[2.0, 0.3]])
     )
     inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))  # where no padding is seen
     before = {"tanh": lambda output: output[inner].mean((2, 3), keepdim=True)}
