@@ -59,7 +59,7 @@ class Depth:
         skipped = [name for name in names if name not in constant]
         subject = self._subject
         if skipped:
-            module = copy.deepcopy(self._module)
+            module = _sharing(self._module)
             for name in skipped:
                 module.set_submodule(name, _Skipped())
             subject = subject.with_module(module)
@@ -98,13 +98,19 @@ class _Skipped(nn.Module):
         return next(value for value in (*given, *named.values()) if isinstance(value, Tensor))
 
 
+def _sharing(module: nn.Module) -> nn.Module:
+    """A copy whose layers can be exchanged, with the very weights of the module."""
+    tensors: list[Any] = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
 def _constant(mean: Tensor) -> Replacement:
     return lambda output: mean.to(output).expand_as(output).clone()
 
 
 def _watched(subject: Subject, module: nn.Module, one: Inputs) -> tuple[frozenset[str], frozenset[str]]:
     """The layers that return the shape of the first tensor they read, at every call, and those that return a tensor."""
-    watched, returning, changing = copy.deepcopy(module), set[str](), set[str]()
+    watched, returning, changing = _sharing(module), set[str](), set[str]()
 
     def see(name: str, given: tuple[Any, ...], output: Any) -> None:
         first = next((value.shape for value in given if isinstance(value, Tensor)), None)
