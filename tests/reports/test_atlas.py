@@ -179,6 +179,7 @@ def test_unreadable_data_are_left_out_counted_and_named(subject, pictures, tmp_p
         (["9*"], {}, "no layer of edges matches"),
         (["1"], {"most": 0}, "at least one unit"),
         ([], {}, "name one or more layers"),
+        (["1"], {"names": ["one"]}, "1 names for 7 inputs"),
     ],
 )
 def test_what_there_is_not_is_refused_before_anything_is_computed(subject, pictures, tmp_path, layers, chosen, said):

@@ -64,10 +64,17 @@ def _unit(unit: Mapping[str, Any]) -> str:
     name = escape(unit["unit"], quote=True)
     shown = "".join(f"<img alt='What excites {name}' src='{small}'>" for small in unit["thumbnails"])
     shown = shown or "<span class='none'></span>"
-    more = unit["label"] or ("silent" if unit["dead"] else "constant" if unit["constant"] else "")
+    more = ", ".join(part for part in (unit["label"], _said(unit)) if part)
     told = f"<br><span class='small'>{escape(more)}</span>" if more else ""
     words = escape(" ".join([unit["unit"], unit["kind"], more, *unit["examples"]]).lower(), quote=True)
     return (
         f"<li data-words='{words}'><a href='{quote(unit['page'])}' title='{name}'>{shown}<br>"
         f"<span class='name'>{unit['channel']}</span>{told}</a></li>"
     )
+
+
+def _said(unit: Mapping[str, Any]) -> str:
+    """What sets a unit apart from most."""
+    if unit["constant"]:
+        return "silent" if unit["dead"] else "constant"
+    return f"{unit['facets']} facets" if (unit["facets"] or 1) > 1 else ""

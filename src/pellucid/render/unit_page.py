@@ -13,7 +13,7 @@ from pellucid.render.feature_images import pictures
 from pellucid.render.fragments import STYLE, items
 from pellucid.render.heatmap import data_uri, jpeg, png
 from pellucid.render.sheet import sheet
-from pellucid.results.feature_images import AGREEMENT, FINE, FeatureImages
+from pellucid.results.feature_images import AGREEMENT, DISTANCE, FINE, FeatureImages
 from pellucid.results.unit_page import Histogram, UnitExample, UnitPage
 
 _TILE, _SMALL = 168, 56
@@ -93,11 +93,14 @@ def _pictures(result: UnitPage) -> str:
     most = result.statistics.get("maximum", 0.0)
     cells = []
     for number, tile in enumerate(pictures(found, _TILE)):
-        nearest = f"nearest example: {escape(result.nearest[number])}" if result.nearest else ""
+        apart = found.of(number, DISTANCE)
+        away = "" if apart is None else f" ({apart:.2f} away)"
+        nearest = f"nearest example: {escape(result.nearest[number])}{away}" if result.nearest else ""
         cells.append(_made(found, number, tile, result.unit, most, nearest))
     return (
         f"<h2>{len(cells)} pictures made for it</h2><p class='small'>Each began as different noise and was changed, step "
-        f"by step, to excite the unit more on average over all places. The number is its strongest place, as for the examples below.</p><div class='tiles'>{''.join(cells)}</div>"
+        f"by step, to excite the unit more on average over all places. The number is its strongest place, as for the examples below; "
+        f"how far away an example is counts black to white as 1.</p><div class='tiles'>{''.join(cells)}</div>"
         f"{items(found.notes) if found.notes else ''}{_caveat('feature-image')}"
     )
 

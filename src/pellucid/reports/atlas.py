@@ -77,7 +77,7 @@ def units(
     drawn = Drawn(FeatureImage(starts=starts, steps=steps, size=size, seed=seed), examples, signal, found)
     check_writable(folder)
     subject = as_it_is(subject)
-    known = data if isinstance(data, DataSet) else _data(subject, data, names)
+    known = _data(subject, data, names)
     wanted = _wanted(subject, known, layers, channels, most)
     return _Atlas(subject, known, drawn, folder).write(wanted)
 
@@ -87,7 +87,8 @@ def class_unit(subject: Subject, data: Any, target: Any) -> str:
 
     Raises ``NotAnswerable`` where no layer returns the scores.
     """
-    one = (data if isinstance(data, DataSet) else _data(subject, data)).inputs([0])
+    example = subject.task.example()
+    one = _data(subject, data).inputs([0]) if example is None else example.rows(slice(0, 1))
     asked = resolve(subject, one, Decision(one, target))
     assert asked.index is not None
     outputs = _outputs(subject, one)
@@ -218,6 +219,8 @@ class _Atlas:
 def _data(subject: Subject, data: Any, names: Sequence[str] | None = None) -> DataSet:
     if data is not None:
         raws = list(data) if isinstance(data, list | tuple) else [data]
+        if names is not None and len(names) != len(raws):
+            raise UsageError(f"{len(names)} names for {len(raws)} inputs")
         return DataSet(subject, raws, _called(raws) if names is None else names)
     if subject.task.modality is Modality.IMAGE:
         return DataSet(subject, [one.path for one in PHOTOGRAPHS], [one.name for one in PHOTOGRAPHS])
@@ -257,11 +260,8 @@ def _outputs(subject: Subject, one: Inputs) -> list[str]:
     scores = subject.scores(one)
     alike = [layer.name for layer in subject.layers(one) if layer.shape == tuple(scores.shape[1:])]
     found = subject.run(one, capture=alike).activations if alike else {}
-    return [
-        name
-        for name in alike
-        if found[name].shape == scores.shape and bool(found[name].cpu().float().allclose(scores.float(), atol=1e-4))
-    ]
+    rounding = 1e-4 * float(scores.abs().max())
+    return [name for name in alike if bool((found[name].cpu() - scores).abs().max() <= rounding)]
 
 
 def _links(page: UnitPage, asked: Mapping[tuple[str, int], int]) -> dict[str, str]:
