@@ -48,7 +48,7 @@ class TransformSensitivity:
         askers={Asker.DEVELOPER, Asker.AUDITOR},
         needs={Access.ACTIVATIONS},
         modalities={Modality.IMAGE},
-        cost="1 F per example and amount: 31 F",
+        cost="1 F per example and amount, and 2 F: 26 F",
         references=("zeiler2014visualizing",),
         serves=("B3",),
         caveat=(
