@@ -26,7 +26,12 @@ RECIPES = {
     ),
     "mnist": Recipe(
         (200, 200, 100),
-        tuple(ContrastiveDivergence(seed=layer, rate=0.1, epochs=20) for layer in range(3)),
+        # Chains that are not persistent leave the first machine with a mode of its own, a dot, that all samples fall into.
+        (
+            ContrastiveDivergence(persistent=True, rate=0.03, epochs=20),
+            ContrastiveDivergence(rate=0.1, epochs=20, seed=1),
+            ContrastiveDivergence(rate=0.1, epochs=20, seed=2),
+        ),
         tuple(Denoising(seed=layer, epochs=20) for layer in range(3)),
     ),
     "patches": Recipe(
