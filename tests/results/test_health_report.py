@@ -59,6 +59,20 @@ def test_it_is_saved_and_drawn(tmp_path):
     assert "75%" in page
 
 
+def test_other_networks_stand_beside_by_layer():
+    matched = torch.tensor([[0.8, 0.1]])
+    found = made(
+        layers=(layer(matched=matched), layer(name="tanh", matched=matched)),
+        others=("seed-2 1",),
+        counts=torch.tensor([[[7, 0, 0, 1], [0, 0, 2, 0]]]),
+    )
+    assert "Beside seed-2 1: silent units 7 there, 2 here; units matched one to one correlate by" in found.summary()
+    page = found._repr_html_()
+    assert "<td>seed-2 1</td><td class='n'>7</td>" in page
+    assert "0.80 (0.10)" in page
+    assert "Beside other networks" not in made()._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -72,7 +72,30 @@ def _(result: HealthReport) -> str:
         f"<th class='n'>can be held</th></tr></thead><tbody>{lines}</tbody></table>"
         "<h3>Costs of one example</h3><table><thead><tr><th>module</th><th class='n'>parameters</th><th></th><th class='n'>"
         "multiply-adds</th><th></th><th class='n'>bytes</th><th></th><th class='n'>processor time</th></tr></thead>"
-        f"<tbody>{costs}</tbody></table>{caveat_of(result)}</div>"
+        f"<tbody>{costs}</tbody></table>{_others(result)}{caveat_of(result)}</div>"
+    )
+
+
+def _others(result: HealthReport) -> str:
+    """The same figures of the networks that were set beside, by layer."""
+    if not result.others:
+        return ""
+    lines = []
+    for number, layer in enumerate(result.layers):
+        own = (len(layer.silent), len(layer.unused), len(layer.saturated), len(layer.duplicates))
+        rows = [("this network", own, "")]
+        for place, name in enumerate(result.others):
+            found, chance = layer.matched[place].tolist()
+            rows.append((name, tuple(result.counts[place, number].tolist()), f"{found:.2f} ({chance:.2f})"))
+        for name, counts, matched in rows:
+            cells = "".join(f"<td class='n'>{count}</td>" for count in counts)
+            lines.append(
+                f"<tr><th scope='row'>{escape(layer.name)}</th><td>{escape(name)}</td>{cells}<td class='n'>{matched}</td></tr>"
+            )
+    heads = "".join(f"<th class='n'>{word}</th>" for word in ("silent", "unused", "saturated", "duplicate"))
+    return (
+        f"<h3>Beside other networks</h3><table><thead><tr><th>layer</th><th>network</th>{heads}<th class='n'>correlation of "
+        f"matched units (by chance)</th></tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
 
 

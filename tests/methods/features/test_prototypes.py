@@ -1,5 +1,8 @@
 """Prototypes of a category: of planted clusters, by every choice, with coverage against random choices."""
 
+import gzip
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +11,9 @@ import pellucid as pl
 from pellucid.core.errors import BadInput, NotAnswerable, UsageError
 from pellucid.engine.prototype_choice import discrepancy, greedy_prototypes, kernel, squared_distances
 from pellucid.methods.features.prototypes import Prototypes
+
+DATA = Path(__file__).resolve().parents[4] / "shared/data"
+FILES = ("images-idx3-ubyte", "labels-idx1-ubyte")
 
 
 class Corners(nn.Module):
@@ -120,3 +126,20 @@ def test_questions_without_an_answer_are_refused_in_words(monkeypatch):
     monkeypatch.setattr("pellucid.methods.features.prototypes._MOST", 9)
     with pytest.raises(BadInput, match="10 examples have more than 81 distances, which do not fit; take fewer"):
         Prototypes()(SUBJECT, pl.Unit(data=rows))
+
+
+def test_prototypes_of_handwritten_digits_tell_the_others_their_class_better_than_random_ones():
+    """One prototype for each digit; the most confident example of each is no better than a random one."""
+    folder = DATA / "mnist-20k"
+    if not folder.is_dir():
+        pytest.skip("../shared/data/mnist-20k is not there")
+    pictures, classes = (gzip.decompress((folder / f"t10k-{name}.gz").read_bytes()) for name in FILES)
+    rows = torch.frombuffer(bytearray(pictures[16 : 16 + 784 * 400]), dtype=torch.uint8).view(-1, 1, 28, 28) / 255
+    truth = torch.frombuffer(bytearray(classes[8:408]), dtype=torch.uint8).long()
+    chosen = {}
+    for choice in ("mmd", "confident"):
+        method = Prototypes(choice=choice, number=1, criticisms=0, draws=40, truth=truth)
+        chosen[choice] = method(pl.load("mnist-cnn"), pl.Unit(data=rows))
+    assert float(chosen["mmd"].accuracy[1]) > float(chosen["mmd"].random_accuracy[2])
+    assert bool((chosen["mmd"].discrepancy < chosen["mmd"].random_discrepancy[:, 0]).all())
+    assert float(chosen["confident"].accuracy[0]) < float(chosen["mmd"].accuracy[1])

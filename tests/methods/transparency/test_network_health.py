@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 import pellucid as pl
@@ -170,3 +171,11 @@ def test_others_of_another_size_and_unknown_layers_are_refused():
     unlike = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Flatten())
     with pytest.raises(UsageError, match="has no layer 'relu'"):
         NetworkHealth(timed=0, others=(pl.wrap(unlike.double()),))(subject, pl.Representation(("relu",), pictures(3)))
+
+
+def test_silent_units_of_a_trained_network_can_go_without_any_change():
+    pictures = torch.from_numpy(load_digits().images[:200] / 16).float()[:, None]
+    found = NetworkHealth(timed=0)(pl.load("digits-cnn"), pl.Representation((), pictures))
+    assert [len(layer.silent) for layer in found.layers] == [1, 1]
+    assert found.without < 1e-6
+    assert found.changed[0] == 0
