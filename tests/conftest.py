@@ -70,6 +70,18 @@ def pytest_ignore_collect(collection_path, config):
     return True
 
 
+def pytest_collection_modifyitems(config, items):
+    """Where several processes share the tests, one takes those of a method together, whose answers are made once, or of a
+    file."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        method = None if parameters is None else parameters.params.get("method")
+        together = method if isinstance(method, str) and "contract" in item.path.parts else item.path.name
+        item.add_marker(pytest.mark.xdist_group(str(together)))
+
+
 def pytest_terminal_summary(terminalreporter):
     if left_out:
         number = sum(map(_tests_in, left_out))

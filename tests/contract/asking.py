@@ -13,6 +13,7 @@ import pellucid as pl
 from contract.cases import CASES
 from pellucid.core.content import digest
 from pellucid.core.method import METHODS, discover, query_type
+from pellucid.core.spec import View
 from pellucid.engine.perturb import position_axes
 
 # Columns of the wine table and pictures, in few enough groups for every coalition to be asked about.
@@ -26,8 +27,65 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.randn(6, *shape, generator=torch.Generator().manual_seed(5))
 
 
+@dataclasses.dataclass(frozen=True)
+class LinearGenerator:
+    """Points of four numbers, by fixed random directions."""
+
+    picture: tuple[int, ...]
+    code: tuple[int, ...] = (4,)
+    mean: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(4).double())
+    deviation: torch.Tensor = dataclasses.field(default_factory=lambda: torch.ones(4).double())
+    lowest: torch.Tensor = dataclasses.field(default_factory=lambda: -torch.ones(4).double())
+
+    def __call__(self, codes: torch.Tensor) -> torch.Tensor:
+        directions = torch.randn(4, *self.picture, generator=torch.Generator().manual_seed(3))
+        return torch.tensordot(codes, directions.to(codes), 1)
+
+
 # Fields that make a method quick enough to be asked often; a subject's own entry wins over the method's.
 QUICK: dict[str, dict[str, Any]] = {
+    "class-image": {"steps": 3, "starts": 2},
+    "class-image efficientnet-lite0": {"steps": 1, "starts": 1, "size": 64},
+    "multifaceted": {"steps": 2, "starts": 2, "facets": 1},
+    "multifaceted efficientnet-lite0": {"steps": 1, "starts": 1, "facets": 1, "size": 64},
+    "toolbox-image": {"steps": 3, "starts": 2},
+    "toolbox-image efficientnet-lite0": {"steps": 1, "starts": 1, "size": 64},
+    "feature-image": {"steps": 3, "starts": 2},
+    "feature-image efficientnet-lite0": {"steps": 1, "starts": 1, "size": 64},
+    "feature-gallery": {"channels": 2, "steps": 2},
+    "feature-gallery efficientnet-lite0": {"channels": 1, "steps": 1, "size": 64},
+    "activation-maximization": {"norm": 2.0, "starts": 2, "steps": 3},
+    "activation-maximization efficientnet-lite0": {"norm": 2.0, "starts": 1, "steps": 1},
+    "correspondence": {"parts": {"corner": (0, 0, 4, 4)}, "draws": 2},
+    "depth-ablation efficientnet-lite0": {"layers": "blocks.4"},
+    "depth-ablation minilm-sentiment": {"layers": "encoder.encoder.layer.3"},
+    "feature-evolution": {"checkpoints": "random, final", "k": 2},
+    "transform-sensitivity": {"translate": (0.25,), "scale": (1.5,), "rotate": ()},
+    "transform-sensitivity efficientnet-lite0": {"translate": (), "scale": (1.5,), "rotate": ()},
+    "deconv-patches efficientnet-lite0": {"k": 1},
+    "network-dissection": {"concepts": {"middle": torch.eye(8)}, "share": 0.3, "side": 8, "least": 0.0, "draws": 50},
+    "network-health": {"timed": 0},
+    "prototypes": {"members": "all", "draws": 5},
+    "inversion": {"steps": 2},
+    "inversion efficientnet-lite0": {"steps": 1, "size": 64},
+    **{
+        f"train-decoder {case}": {"layer": layer, "steps": 2, "batch": 2, "width": 4}
+        for case, layer in (("small-cnn", "block"), ("digits-cnn", "convolution2"), ("efficientnet-lite0", "blocks.5"))
+    },
+    **{
+        f"generator-am {case}": {"generator": LinearGenerator(shape), "steps": 2, "starts": 2}
+        for case, shape in (
+            ("small-cnn", (3, 16, 16)),
+            ("efficientnet-lite0", (3, 64, 64)),
+            ("digits-cnn", (1, 8, 8)),
+            ("wine-mlp", (13,)),
+            ("diabetes-mlp", (10,)),
+            ("double-mlp", (6,)),
+            ("reused-relu", (6,)),
+        )
+    },
+    "weight-attribution": {"top": 2, "draws": 3},
+    "weight-attribution efficientnet-lite0": {"top": 1, "draws": 1},
     "lime": {"samples": 40},
     "sp-lime": {"budget": 2},
     "streak": {"k": 2},
@@ -139,7 +197,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 # Methods that are asked about a class, not about a unit of a layer.
-OF_CLASSES = {"class-image"}
+OF_CLASSES = {"class-image", "prototypes"}
 
 
 # Layers with units that can be asked about, where a case names no layer.
@@ -148,6 +206,17 @@ UNITS = {
     "minilm-sentiment": "encoder.encoder.layer.3",
     "char-lstm": "lstm",
     "diabetes-mlp": "layers.0",
+}
+
+
+# Other layers, for methods that ask for layers of another kind.
+LAYERS = {
+    ("network-health", "char-lstm"): "classifier",
+    ("prototypes", "char-lstm"): "classifier",
+    ("weights", "char-lstm"): "lstm.weight_ih_l0",
+    ("weights", "double-mlp"): "0",
+    ("weights", "efficientnet-lite0"): "blocks.5.depthwise.convolution",
+    ("weights", "minilm-sentiment"): "head.hidden",
 }
 
 
@@ -161,7 +230,22 @@ REFUSED = {
     ("deep-taylor", "char-lstm"): "both depend on the input",
     ("excitation-backprop", "minilm-sentiment"): "not aten.native_layer_norm",
     ("excitation-backprop", "char-lstm"): "both depend on the input",
+    ("train-decoder", "efficientnet-lite0"): "many pictures",
     ("forward-simulation", "efficientnet-lite0"): "at least one more must be left to ask about",
+    **{
+        ("unit-sampling", case): "no generative network"
+        for case in ("small-cnn", "efficientnet-lite0", "digits-cnn", "double-mlp", "reused-relu")
+    },
+    **{
+        ("filter-combination", case): "does not return the units of a linear layer"
+        for case in ("small-cnn", "efficientnet-lite0", "digits-cnn")
+    },
+    **{
+        (method, "char-lstm"): "returns no tensor of channels"
+        for method in ("top-examples", "deconv-patches", "feature-evolution")
+    },
+    ("correspondence", "efficientnet-lite0"): "give at least 3",
+    ("depth-ablation", "char-lstm"): "no layers with weights to leave out but its last",
     ("random-logit", "diabetes-mlp"): "no other of its 1 outputs",
     ("interpretation-score", "efficientnet-lite0"): "at least one more must be left to ask about",
 }
@@ -173,6 +257,18 @@ REFUSED |= {
     for method, cls in discover().items()
     if cls.__module__.startswith("pellucid.methods.class_activation.") and method != "full-grad"
     for case in ("minilm-sentiment", "char-lstm", "double-mlp", "reused-relu")
+}
+
+
+# These speak of all examples together: of one of them they say something else.
+OF_ALL = {
+    "multifaceted",
+    "network-health",
+    "train-decoder",
+    "correspondence",
+    "depth-ablation",
+    "feature-evolution",
+    "transform-sensitivity",
 }
 
 
@@ -197,6 +293,8 @@ ROUGH |= {
 }
 # Relative changes of scores that are nearly 0, and ranks of scores that nearly tie, show the last bits of occlusion maps.
 ROUGH |= {("relative-stability", case): 0.1 for case in CASES}
+# Adam divides gradients by their own size: where that is as small as its stabiliser, the last bits of single precision show.
+ROUGH |= {("inversion", case): 1e-3 for case in ("small-cnn", "digits-cnn", "wine-mlp", "diabetes-mlp")}
 ROUGH |= {("parameter-randomisation", case): 1e-3 for case in ("small-cnn", "efficientnet-lite0")}
 
 
@@ -223,11 +321,17 @@ def fits(method: str, name: str) -> bool:
 
 
 def parameters(found: list[tuple[str, str]]) -> list[Any]:
-    """(method, case) as parameters of a test. Metrics meet the large network in the slow tests: they reach it through the
-    engine that they share, and through the small networks it is asked as often."""
-    slow = {pair for pair in found if pair[1] == "efficientnet-lite0" and query_type(METHODS[pair[0]]) is pl.Judgement}
+    """(method, case) as parameters of a test. Metrics, and methods that look at the model, meet the large network in the slow
+    tests: they reach it through the engines that they share, and the small networks are asked as often."""
+    large = (pair for pair in found if pair[1] == "efficientnet-lite0")
+    slow = {pair for pair in large if query_type(METHODS[pair[0]]) is pl.Judgement or of_the_model(pair[0])}
     marks = {pair: (pytest.mark.slow,) if pair in slow else () for pair in found}
     return [pytest.param(*pair, id="-".join(pair), marks=marks[pair]) for pair in found]
+
+
+def of_the_model(method: str) -> bool:
+    """Whether a method looks at the model and not at a decision."""
+    return METHODS[method].spec.view is View.MODEL
 
 
 def pairs(*, fitting: bool) -> list[tuple[str, str]]:
@@ -246,9 +350,9 @@ def question(method: str, subject: pl.Subject, inputs: Any, **asked: Any) -> Any
     expected = query_type(METHODS[method])
     if expected is pl.Decision:
         return decision
-    layer = asked.get("at", unit_layer(subject.name))
+    layer = asked.get("at", LAYERS.get((method, subject.name)) or unit_layer(subject.name))
     if expected is pl.Unit and method in OF_CLASSES:
-        return pl.Unit(target=asked.get("target", 0), data=inputs)
+        return pl.Unit(asked.get("at", LAYERS.get((method, subject.name))), target=asked.get("target", 0), data=inputs)
     if expected is pl.Unit:
         return pl.Unit(layer, 0, asked.get("target", 0) if method == "relevance-maximization" else None, inputs)
     if expected is pl.Code:
@@ -297,11 +401,18 @@ def contradictions(method: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{"target": "no such label"}, {"target": 10**6}, {"at": "no.such.layer"}]
     if query_type(METHODS[method]) is pl.Population:  # which has neither a layer nor a foil
         return found[:2]
-    return found if query_type(METHODS[method]) is pl.Unit else [*found, {"target": 0, "foil": 0}]
+    if query_type(METHODS[method]) is pl.Representation:
+        return found[2:]
+    if query_type(METHODS[method]) is pl.Unit:
+        return found if method in OF_CLASSES or method == "relevance-maximization" else found[2:]
+    return [*found, {"target": 0, "foil": 0}]
 
 
 def numbers(result: Any) -> dict[str, torch.Tensor]:
     """Every tensor of a result that must not depend on when or beside what it was computed, by field."""
+    if isinstance(result, pl.Profile):
+        lines = [line for panel in result.panels for line in panel.lines]
+        return {str(number): line.mean for number, line in enumerate(lines)}
     return {name: value for name, value in vars(result).items() if isinstance(value, torch.Tensor)}
 
 
@@ -313,6 +424,26 @@ def per_example(result: Any) -> list[torch.Tensor]:
         return list(torch.cat([result.points.flatten(1), result.distance, result.found.float()], 1))
     if isinstance(result, pl.UnitReport):
         return list(torch.stack(list(result.measures.values()), 1))
+    if isinstance(result, pl.WeightMaps):  # which speaks of a layer, whatever data are given
+        return [torch.cat([result.maps.flatten(), *result.measures.values()])]
+    if isinstance(result, pl.WeightScores):
+        return list(torch.cat([*result.scores.values(), result.value[:, None], result.effects, result.control], 1))
+    if isinstance(result, pl.PrototypeSet):
+        return list(result.confidence[:, None])
+    if isinstance(result, pl.UnitLabels):
+        return list(result.peaks)
+    if isinstance(result, pl.HealthReport):  # which speaks of all examples together
+        return [torch.tensor([*map(len, (layer.silent, layer.duplicates)), layer.without]) for layer in result.layers]
+    if isinstance(result, pl.Profile):  # which speaks of all cases together, in any order
+        return [torch.cat([line.mean for panel in result.panels for line in panel.lines if not line.control])]
+    if isinstance(result, pl.Evolution):  # which speaks of the strongest of all examples
+        return [result.values]
+    if isinstance(result, pl.FeatureImages):  # which speaks of a unit, whatever data are given
+        return [torch.cat([result.images.flatten(), result.activations.to(result.images)])]
+    if isinstance(result, pl.Reconstructions):
+        return list(torch.cat([result.images.flatten(1), result.error.to(result.images)], 1))
+    if isinstance(result, pl.Decoder):  # which learned from all examples together
+        return [torch.cat([weight.flatten() for weight in result.weights.values()])]
     if isinstance(result, pl.Response):  # which speaks of all cases together, in any order
         return [torch.cat([torch.cat([curve.mean, curve.low, curve.high]) for curve in result.curves])]
     if isinstance(result, pl.Comparison):

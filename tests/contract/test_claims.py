@@ -82,11 +82,12 @@ def test_a_seed_is_there_where_draws_are_and_changes_them(method, subject_of):
     subject = subject_of(case)
     asked = question(method, subject, CASES[case].inputs)
     made = quick(method, case)
-    seeds = (1, 2) if draws else ()
+    asking = draws and fits(method, case)  # what only other networks than the cases' can be asked is tested on its own
+    seeds = (1, 2) if asking else ()
     answers = [dataclasses.replace(made, seed=seed)(subject, asked) for seed in seeds]
     tables = [answer.table() for answer in answers]
-    assert len(tables) == 2 * draws
-    assert not draws or tables[0] != tables[1]
+    assert len(tables) == 2 * asking
+    assert not asking or tables[0] != tables[1]
 
 
 @pytest.mark.parametrize(("method", "case"), claiming("class-blind"))
