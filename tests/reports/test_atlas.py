@@ -219,7 +219,10 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_files(subject, pi
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     (tmp_path / "killed" / "1" / "2.pellucid").write_bytes(b"damaged")
     (tmp_path / "killed" / "1" / "0.html").unlink()
-    pl.units(subject, **asked, out=tmp_path / "killed", **QUICK)
+    drawn = set()
+    with reporting(lambda done, total, what: drawn.add(total) if what == "feature-image" else None):
+        pl.units(subject, **asked, out=tmp_path / "killed", **QUICK)
+    assert drawn == {4 * QUICK["starts"] * QUICK["steps"]}  # beside the same units as before, so that bits are the same
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
