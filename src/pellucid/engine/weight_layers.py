@@ -60,15 +60,15 @@ def weight_layer(subject: Subject, name: str | None) -> WeightLayer:
         name = next(iter(known), None) or next(iter(parameters), None)
         if name is None:
             raise NotAnswerable("no layer has weights that could be shown")
-    if name in known:
-        return _of_module(name, known[name])
+    if name.removesuffix(".weight") in known:
+        return _of_module(name.removesuffix(".weight"), known[name.removesuffix(".weight")])
     if name in parameters:
         weight = parameters[name].detach().cpu().double()
         return WeightLayer(name, "parameter", weight)
-    own = [entry for entry in parameters if entry.startswith(f"{name}.")]
+    inside = [entry.removesuffix(".weight") for entry in parameters if entry.startswith(f"{name}.")]
     there = any(name == entry for entry, _ in module.named_modules())
-    if there and own:
-        raise UsageError(f"layer {name!r} holds several weights; name one of them: {', '.join(own[:6])}")
+    if there and inside:
+        raise UsageError(f"layer {name!r} holds several weights; name one of them: {', '.join(inside[:6])}")
     if there:
         raise UsageError(f"layer {name!r} has no weights to show; {_near(name, [*known, *parameters])}")
     raise UsageError(f"{subject.name} has no layer {name!r}; {_near(name, [*known, *parameters])}")

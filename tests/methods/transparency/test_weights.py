@@ -156,6 +156,10 @@ def test_parameters_can_be_named_and_other_names_are_refused_with_the_nearest():
     assert weight_layer(asked, "0.weight_ih_l0").weight.shape == (16, 5)
     with pytest.raises(UsageError, match="holds several weights; name one of them: 0.weight_ih_l0, 0.weight_hh_l0"):
         weight_layer(asked, "0")
+    assert weight_layer(subject(), "3.weight").groups == 2
+    nested = pl.wrap(nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))))
+    with pytest.raises(UsageError, match="layer '0' holds several weights; name one of them: 0.0, 0.1"):
+        weight_layer(nested, "0")
     with pytest.raises(UsageError, match="layer '1' has no weights"):
         weight_layer(asked, "1")
     with pytest.raises(UsageError, match="has no layer '0.weight_ih'; did you mean '0.weight_ih_l0'"):
