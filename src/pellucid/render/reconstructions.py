@@ -56,5 +56,5 @@ def _(result: Reconstructions) -> str:
     )
 
 
-def _known(value: float) -> str:
-    return "no other" if value != value else f"{value:.0%}"
+def _known(value: float | None) -> str:
+    return "no other" if value is None else f"{value:.0%}"

@@ -67,7 +67,7 @@ class Reconstructions(Result):
                 "error": float(self.error[example, start]),
                 "strength": float(self.strength[example, start]),
                 "correlation": float(self.correlation[example, start]),
-                "nearest other example": nearest[example],
+                "nearest other example": None if nearest[example] != nearest[example] else nearest[example],
             }
             for example in range(len(self))
             for start in range(self.images.shape[1])
