@@ -31,7 +31,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Levels:
-    """Pixels in levels from 0 to 255, less the ``mean`` of all or of each channel, whatever the network's own scale is: recipes
+    """Pixels in levels from 0 to 255, less one ``mean`` or one per channel, whatever the network's own scale is: recipes
     are written for these."""
 
     leaf: Tensor
