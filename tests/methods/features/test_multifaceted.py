@@ -117,7 +117,7 @@ def test_of_a_class_the_examples_are_those_that_are_decided_so(bars):
     assert result.captions == (f"facet 1 ({int((decided == target).sum())} examples)",)
     assert "layer '3', which the last layer reads" in result.notes[0]
     never = next(number for number in range(3) if not (decided == number).any())
-    with pytest.raises(NotAnswerable, match="for none of the data"):
+    with pytest.raises(NotAnswerable, match="decides for none of the data that they are of class"):
         Multifaceted()(subject, pl.Unit(target=never, data=bars))
 
 
@@ -125,8 +125,10 @@ def test_what_cannot_be_answered_is_refused(bars):
     subject, _, rows = planted(0)
     with pytest.raises(UsageError, match="name data to find facets in"):
         Multifaceted()(subject, pl.Unit("0", 0))
-    with pytest.raises(NotAnswerable, match="the same for all of the data"):
-        Multifaceted()(subject, pl.Unit("0", 0, data=rows[:1].repeat(5, 1)))
+    with torch.no_grad():
+        subject.module[0].weight[:] = 0
+    with pytest.raises(NotAnswerable, match="its gradient is zero"):
+        Multifaceted(steps=2)(subject, pl.Unit("0", 0, data=rows[:5]))
     with pytest.raises(UsageError, match="different codes cannot be put into 9 facets"):
         Multifaceted(facets=9)(subject, pl.Unit("0", 0, data=rows[:4]))
     with pytest.raises(UsageError, match="are of pictures"):

@@ -24,7 +24,7 @@ from pellucid.engine.facets import Facets, facets_of
 from pellucid.engine.optimize import Course
 from pellucid.engine.picture_evidence import agreement
 from pellucid.engine.targets import Objective, Predicted, Target
-from pellucid.engine.unit_examples import left_out
+from pellucid.engine.unit_examples import data_set, left_out
 from pellucid.engine.units import Over, UnitLayer, layer_at, objective_of
 from pellucid.engine.walking import channel_means
 from pellucid.engine.weight_layers import penultimate
@@ -36,7 +36,7 @@ class Multifaceted:
     """The examples that excite a unit are grouped into facets by their codes, and each facet has a picture: an ascent that
     starts at the mean of the examples nearest to its middle (nguyen2016multifaceted).
 
-    Of a class these are the examples that the network decides so; of a unit those above its mean response over the data;
+    Of a class these are the examples that the network decides so; of a unit those not below its mean response over the data;
     the strongest ``examples`` of them. Codes are what the last layer reads, averaged over places, or those of another
     layer, or the ``"input"`` itself. They are mapped by principal components and t-SNE and grouped by k-means: the
     silhouette decides how many groups there are, and groups between which the codes do not thin out are put together. A
@@ -61,7 +61,7 @@ class Multifaceted:
             "Facets are those of the data that was given, as the codes tell them apart: a kind of input that the data lacks "
             "has no facet, and few examples show none. The start decides which facet a picture shows."
         ),
-        alternatives=("prototypes", "response"),
+        alternatives=("prototypes", "what-if"),
     )
 
     facets: Annotated[int | None, Ge(1), "how many facets; by default as many as the codes tell apart"] = None
@@ -84,7 +84,7 @@ class Multifaceted:
     def __call__(self, subject: Subject, query: Unit) -> FeatureImages:
         if query.data is None:
             raise UsageError("name data to find facets in: Unit('blocks.3', 5, data=[…])")
-        data = DataSet(subject, query.data)
+        data = data_set(subject, query.data)
         objective, name = objective_of(subject, data.inputs([0]), query, self.over)
         codes, values, own, where = self._seen(subject, data, objective)
         chosen = self._chosen(values, own, name)
@@ -142,14 +142,11 @@ class Multifaceted:
 
     def _chosen(self, values: Tensor, own: Tensor | None, name: str) -> Tensor:
         """The numbers of the examples that excite the unit, strongest first."""
-        excites = values > values.mean() if own is None else own
+        excites = values >= values.mean().clamp(max=values.max()) if own is None else own
         found = values.argsort(descending=True, stable=True)
         found = found[excites[found]][: self.examples]
         if not len(found):
-            what = (
-                "is the same for all of the data" if own is None else "is what the network decides for none of the data"
-            )
-            raise NotAnswerable(f"{name} {what}, so there are no examples to find facets in; give others")
+            raise NotAnswerable(f"the network decides for none of the data that they are of {name}; give others")
         return found
 
     def _drawn(

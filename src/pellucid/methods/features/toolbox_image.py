@@ -118,7 +118,7 @@ class ToolboxImage:
         if chosen.policy == "progress01":
             objective = _probability(subject, objective)
         sightings = Sightings(objective)
-        levels = _levels(subject, inputs, query, seeds_of(self.seed, name, self.starts))
+        levels = _levels(subject, inputs, seeds_of(self.seed, name, self.starts))
         course = ascend(
             subject,
             inputs,
@@ -228,9 +228,9 @@ def _with(course: Course, chosen: Tensor, images: Tensor, values: Tensor) -> Cou
     )
 
 
-def _levels(subject: Subject, inputs: Inputs, query: Unit, seeds: Sequence[int]) -> Levels:
+def _levels(subject: Subject, inputs: Inputs, seeds: Sequence[int]) -> Levels:
     """Noise of deviation 10 around the mean picture: what the network reads as zero where its range goes to both sides of
-    that, else the mean of the data, or the middle of the range."""
+    that, else the middle of the range."""
     bounds = bounds_of(subject, inputs)
     if bounds is None:
         raise NotAnswerable(f"{subject.name} reads values without bounds, and recipes are in levels of a range")
@@ -239,8 +239,6 @@ def _levels(subject: Subject, inputs: Inputs, query: Unit, seeds: Sequence[int])
     low, high = bounds
     if bool(((low < 0) & (high > 0)).all()):
         mean = whole.of(torch.zeros(inputs.value.shape[1]).view(colour))
-    elif query.data is not None:
-        mean = whole.of(subject.prepare(query.data).value.movedim(1, 0).flatten(1).mean(1).view(colour))
     else:
         mean = torch.full((inputs.value.shape[1],), 127.5).view(colour)
     levels = Levels(start, bounds, mean)
