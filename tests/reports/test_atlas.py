@@ -97,7 +97,11 @@ def test_silent_constant_and_double_units_are_said_to_be_so_and_nothing_is_lost(
     for page in (silent, constant):
         assert page.pictures is None
         assert any("No picture was made" in note for note in page.notes)
+        assert any("Nothing is sent back" in note for note in page.notes)
+        assert page.examples[0].projected is None
         assert page.similar == ()
+    assert "to all of which it responds alike" in (tmp_path / "1" / "3.html").read_text()
+    assert double.examples[0].projected is not None
     assert double.similar[0] == (PLAIN, pytest.approx(1))
     assert "nearly the same as channel 0" in " ".join(double.statements())
 

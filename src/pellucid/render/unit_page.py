@@ -126,7 +126,9 @@ def _made(found: FeatureImages, number: int, tile: Image.Image, unit: str, most:
 def _examples(result: UnitPage) -> str:
     if not result.examples:
         return ""
-    head = f"<h2>Its {len(result.examples)} strongest examples of {result.examples_seen}</h2>"
+    number, total = len(result.examples), result.examples_seen
+    said = f"{number} of {total} examples, to all of which it responds alike" if result.constant else ""
+    head = f"<h2>{said or f'Its {number} strongest examples of {total}'}</h2>"
     if result.examples[0].whole is None:
         rows = "".join(
             f"<tr><td class='n'>{one.activation:.3g}</td><th scope='row'>{escape(one.name)}</th><td>{_words(one)}</td></tr>"

@@ -127,8 +127,8 @@ class LayerPages:
         self, shown: Inputs, values: Sequence[float], places: Sequence[tuple[int, ...]]
     ) -> tuple[Tensor | None, tuple[str, ...]]:
         """What excites the unit in each example, sent back to the pixels."""
-        if not any(values):
-            return None, ("Nothing is sent back to the pixels: it is 0 in its strongest examples.",)
+        if not any(values) or bool(self._summary.constant[places[0][self._layer.axis]]):
+            return None, ("Nothing is sent back to the pixels: it is 0, or the same, in all of its examples.",)
         try:
             strengths = torch.tensor(values)
             return projected(self._subject, shown, self._layer.name, places, strengths, self._drawn.signal)
