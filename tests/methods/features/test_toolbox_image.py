@@ -72,6 +72,7 @@ def test_each_recipe_takes_the_steps_of_the_toolbox_in_its_order(subject, recipe
     assert torch.allclose(result.trace[0], values, atol=1e-4)
     assert not torch.allclose(levels, start, atol=1)
     assert result.notes[-1] == "Zero in the recipe is 128, 115, 102 of 255."
+    assert (result.low, result.high) == (None, None)
 
 
 def test_a_field_takes_the_place_of_the_recipe_s(subject):

@@ -131,9 +131,15 @@ class ToolboxImage:
             label=self.spec.id,
         )
         course, captions = self._kept(course, sightings)
-        said = (*notes, *_corner(objective), f"Zero in the recipe is {_told(levels)} of 255.")
+        said = (
+            *notes,
+            *_corner(objective),
+            _contrast(levels, course),
+            f"Zero in the recipe is {_told(levels)} of 255.",
+        )
         result = told(subject, query, inputs, objective, course, (name,) * self.starts, captions, self.second, said)
-        return dataclasses.replace(result, evidence={**result.evidence, FIRST: sightings.first})
+        # Without bounds each picture is shown by its own: regularisers leave little contrast.
+        return dataclasses.replace(result, low=None, high=None, evidence={**result.evidence, FIRST: sightings.first})
 
     def _chosen(self) -> Recipe:
         """The recipe, with the fields that are named in the place of its own."""
@@ -276,6 +282,12 @@ def _corner(objective: Objective) -> tuple[str, ...]:
     return (
         f"This unit is in a corner of its map, where much of what it sees is padding; ask at the centre ({centre}).",
     )
+
+
+def _contrast(levels: Levels, course: Course) -> str:
+    flat = levels.of(course.images).flatten(1)
+    spans = ", ".join(f"{span:.0f}" for span in (flat.amax(1) - flat.amin(1)).tolist())
+    return f"Shown with its contrast stretched; the levels of the pictures span {spans} of 255."
 
 
 def _told(levels: Levels) -> str:
