@@ -39,7 +39,7 @@ def page():
         statistics={"mean": 0.5, "share of zeros": 0.25, "maximum": 2.0},
         values=bins,
         strongest=bins,
-        similar=((4, 0.99), (0, -0.1)),
+        similar=((4, 0.999), (0, -0.1)),
         examples_seen=7,
         failed={"broken.png": "not a picture"},
         key="abc",
@@ -52,6 +52,16 @@ def test_what_is_said_first_is_what_the_numbers_say(page):
     assert "excites it 3 times as much as the best example" in said
     assert "2 of 3 pictures are mostly fine texture" in said
     assert "nearly the same as channel 4 " in said
+
+
+def test_few_examples_are_no_evidence_that_two_channels_are_alike(page):
+    def twins(correlation, examples):
+        changed = dataclasses.replace(page, similar=((4, correlation),), examples_seen=examples)
+        return "nearly the same" in " ".join(changed.statements())
+
+    # The interval of 0.97 begins at 0.956 over 100 examples and at 0.937 over 30; over three there is none.
+    assert [twins(0.97, examples) for examples in (100, 30, 3)] == [True, False, False]
+    assert twins(1.0, 4)
 
 
 def test_a_silent_unit_that_can_be_woken_is_told_from_one_that_cannot(page):

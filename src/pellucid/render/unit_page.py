@@ -222,7 +222,7 @@ def _similar(result: UnitPage, links: Mapping[str, str]) -> str:
         rows.append(f"<tr><th scope='row'>{named}</th><td class='n'>{value:+.2f}</td><td>{bar(value)}</td></tr>")
     return (
         "<h2>Most similar channels</h2><p class='small'>Channels of the same layer by the correlation of their values at the "
-        f"same places of the data.</p><table>{''.join(rows)}</table>"
+        f"same places of {result.examples_seen} examples; of few examples many channels seem alike.</p><table>{''.join(rows)}</table>"
     )
 
 

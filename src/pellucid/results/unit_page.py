@@ -1,5 +1,6 @@
 """Everything that is known of one unit: what its page shows, and what another display of it would need."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from pellucid.results.feature_images import FINE, FeatureImages
 
 # Above this correlation two channels say nearly the same.
 _ALIKE = 0.95
+_NORMAL = 1.959964
 _NOISE = 0.35
 
 
@@ -147,10 +149,18 @@ class UnitPage(Result):
         return said
 
     def _of_relatives(self) -> list[str]:
-        twins = [number for number, value in self.similar if value >= _ALIKE]
+        twins = [number for number, value in self.similar if self._at_least(value) >= _ALIKE]
         if not twins:
             return []
         told = ", ".join(map(str, twins))
         return [
             f"It says nearly the same as channel{'' if len(twins) == 1 else 's'} {told} (correlation {_ALIKE} or more)."
         ]
+
+    def _at_least(self, correlation: float) -> float:
+        """The low end of a correlation's 95 % interval, by Fisher's transformation; each example counts once, however many
+        places it has."""
+        if self.examples_seen <= 3:
+            return -1.0
+        certain = min(correlation, 1 - 1e-12)
+        return math.tanh(math.atanh(certain) - _NORMAL / math.sqrt(self.examples_seen - 3))
