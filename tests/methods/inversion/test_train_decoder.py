@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import pellucid as pl
-from pellucid.core.errors import BadInput, UsageError
+from pellucid.core.errors import BadInput, NotAnswerable, UsageError
 from pellucid.core.meter import reporting
 from pellucid.engine.decoders import new_decoder, stage_sizes
 from pellucid.methods.inversion.train_decoder import TrainDecoder
@@ -139,7 +139,7 @@ def test_colour_pictures_of_networks_in_double_precision():
 
 
 def test_what_cannot_be_learned_from_is_refused(subject):
-    with pytest.raises(BadInput, match="many pictures"):
+    with pytest.raises(NotAnswerable, match="many pictures"):
         TrainDecoder("classifier")(subject, pl.Fit(digits(1)))
     with pytest.raises(BadInput, match="the same"):
         TrainDecoder("classifier")(subject, pl.Fit(digits(1).expand(5, -1, -1, -1)))

@@ -31,6 +31,7 @@ from pellucid.engine.inverting import (
 )
 from pellucid.engine.optimize import Course, ascend
 from pellucid.engine.units import layer_at
+from pellucid.results.decoder import Decoder
 from pellucid.results.reconstructions import Reconstructions
 
 # Steps, rate, spread of the noise at the start, and the weight of the norm.
@@ -166,6 +167,8 @@ class Inversion:
 
     def _decoded(self, subject: Subject, inputs: Inputs, layer: str, codes: Tensor) -> Tensor:
         decoder = opened(self.decoder)
+        if not isinstance(decoder, Decoder):
+            raise UsageError("inversion(decoder=…) takes a decoder that train-decoder made for this layer, or its file")
         made_for = None if decoder.provenance is None else decoder.provenance.subject_fingerprint
         if decoder.layer != layer or made_for not in (None, subject.fingerprint):
             raise UsageError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from pellucid.core.content import digest
-from pellucid.core.errors import BadInput, UsageError
+from pellucid.core.errors import BadInput, NotAnswerable, UsageError
 from pellucid.core.meter import count
 from pellucid.core.method import fields_of, method
 from pellucid.core.query import Fit
@@ -127,7 +127,7 @@ class TrainDecoder:
             raise UsageError("a decoder learns from the pictures alone: Fit(data), without supervision")
         inputs = subject.prepare(query.data)
         if len(inputs) < 2:
-            raise BadInput(
+            raise NotAnswerable(
                 "a decoder is trained on many pictures, and there is one; name a folder, or an array of them"
             )
         number = min(max(1, round(self.held_out * len(inputs))), len(inputs) - 1)
