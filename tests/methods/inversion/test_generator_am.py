@@ -72,7 +72,7 @@ def test_codes_stay_within_three_deviations_and_are_not_negative_where_codes_nev
 
 
 def test_each_step_moves_the_code_as_far_and_then_decays(unit):
-    """By hand: steps of mean size 3, 2 and 1 eighths along Aᵀw / mean|Aᵀw|, each followed by × .9."""
+    """By hand: steps of mean size 1/2, 1/4 and 0 along Aᵀw / mean|Aᵀw|, each followed by × .9."""
     found = GeneratorAM(Linear(A, lowest=-9.0), starts=1, steps=3, rate=0.5, decay=0.1)(unit, pl.Unit(target=0))
     start = GeneratorAM(Linear(A, lowest=-9.0), starts=1, steps=1, rate=1e-12, decay=0.0)(unit, pl.Unit(target=0))
     code = torch.linalg.pinv(Linear(A).matrix) @ start.images[0]
