@@ -42,6 +42,11 @@ def test_agreement_is_the_mean_over_the_others_of_the_unit_and_of_no_other():
     assert math.isnan(found[1])
 
 
+def test_a_common_colour_is_no_agreement():
+    images = 0.3 * noise(3, 3, 32, 32) + torch.tensor([1.0, -0.5, -1.0]).view(3, 1, 1)
+    assert (agreement(images, ["x"] * 3) < 0.15).all()
+
+
 def test_a_flat_picture_agrees_with_nothing_and_gives_a_number():
     found = agreement(torch.cat([torch.ones(1, 1, 4, 4), noise(1, 1, 4, 4)]), ["x", "x"])
     assert found.tolist() == [0, 0]

@@ -47,16 +47,18 @@ def evidence(
 def agreement(images: Tensor, units: Sequence[str]) -> Tensor:
     """The mean cosine of each image, without its mean, with the others of its unit; NaN where there is no other.
 
-    Of pictures the largest over all shifts of one against the other: a feature may lie anywhere.
+    Of pictures the largest over all shifts of one against the other: a feature may lie anywhere. The mean of each channel is
+    left out, so that pictures of one colour do not agree by that.
     """
-    kind = images.double().flatten(1)
-    centred = torch.nn.functional.normalize(kind - kind.mean(1, keepdim=True), dim=1).view(images.shape)
+    rows = images.double()
+    centred = rows - rows.mean((2, 3) if rows.ndim == 4 else tuple(range(1, rows.ndim)), keepdim=True)
+    centred = torch.nn.functional.normalize(centred.flatten(1), dim=1).view(images.shape)
     found = torch.full((len(images),), torch.nan, dtype=torch.float64)
     for unit in dict.fromkeys(units):
-        rows = [number for number, name in enumerate(units) if name == unit]
-        if len(rows) > 1:
-            cosines = _cosines(centred[rows])
-            found[rows] = (cosines.sum(1) - cosines.diagonal()) / (len(rows) - 1)
+        starts = [number for number, name in enumerate(units) if name == unit]
+        if len(starts) > 1:
+            cosines = _cosines(centred[starts])
+            found[starts] = (cosines.sum(1) - cosines.diagonal()) / (len(starts) - 1)
     return found
 
 
