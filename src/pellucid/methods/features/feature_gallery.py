@@ -120,7 +120,11 @@ class FeatureGallery:
         ascent = self._drawn if self.recipe == "spectrum" else self._as_keras_vis
         course = ascent(subject, inputs, objective, seeds)
         result = told(subject, asked, inputs, objective, course, units, [""] * len(units), None, notes)
-        return dataclasses.replace(result, evidence={**result.evidence, WAVELENGTH: 1 / centroid(course.images)})
+        measured = {**result.evidence, WAVELENGTH: 1 / centroid(course.images)}
+        if self.recipe == "spectrum":
+            return dataclasses.replace(result, evidence=measured)
+        # Smoothness leaves little contrast: without bounds each picture is shown by its own.
+        return dataclasses.replace(result, evidence=measured, low=None, high=None)
 
     def _drawn(self, subject: Subject, inputs: Inputs, objective: Objective, seeds: Sequence[int]) -> Course:
         shape = tuple(inputs.value.shape[1:])
