@@ -70,7 +70,7 @@ def _card(result: FeatureImages, number: int, tile: Image.Image) -> str:
         f"<tr><th>{escape(name)}</th><td class='n'>{'not measured' if value is None else f'{value:.4g}'}</td></tr>"
         for name, value in measured.items()
     )
-    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in result.caveats(number))
+    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in (*result.stands_for(number), *result.caveats(number)))
     alternative = escape(f"A synthetic picture that excites {title}", quote=True)
     return (
         f"<section class='card'><h3>{escape(title)}</h3><img alt='{alternative}' src='{data_uri(png(tile))}'>"

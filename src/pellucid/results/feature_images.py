@@ -16,7 +16,7 @@ AGREEMENT = "agreement over starts"
 PROBABILITY, TRANSFER, RANK = "probability", "probability in the second network", "rank in the second network"
 DISTANCE, NEAREST = "distance to the nearest example", "nearest example"
 
-_NOISE, _APART, _CERTAIN = 0.35, 0.2, 0.5
+_NOISE, _APART, _CERTAIN, _NAMED = 0.35, 0.2, 0.5, 6
 
 
 @record
@@ -25,14 +25,14 @@ class FeatureImages(Result):
     """``images`` ``[images, …point]`` in the network's own space, that excite ``units`` (one name per image) to
     ``activations`` ``[images]``.
 
-    ``low`` and ``high`` are the bounds of the space where it has any; ``captions`` say which start, facet or recipe an image
-    comes from; ``trace`` ``[images, steps]`` is the activation on the way; ``interval`` ``[images, …point]`` is half the
-    95 % interval of images that are estimates, NaN in others; ``members`` are the names of the examples that each image
-    stands for, where it stands for some. ``evidence`` holds one number per image by
-    name, NaN where it was not measured: the activation's maximum and 99.9th percentile over data; the share of the
-    picture's power above 0.25 cycles per pixel; the mean cosine with the pictures that other starts gave the same unit,
-    shifted as fits best; the probability of the class here and in a second network, and its rank there; the root mean square distance (bounds 0
-    to 1) to the nearest example of the data, and that one's number.
+    ``low`` and ``high`` are the bounds of the space where it has any; ``captions`` say which start, facet or recipe
+    an image comes from; ``trace`` ``[images, steps]`` is the activation on the way; ``interval`` ``[images, …point]``
+    is half the 95 % interval of images that are estimates, NaN in others; ``members`` are the names of the examples
+    that each image stands for, where it stands for some. ``evidence`` holds one number per image by name, NaN where
+    it was not measured: the activation's maximum and 99.9th percentile over data; the share of the picture's power
+    above 0.25 cycles per pixel; the mean cosine with the pictures that other starts gave the same unit, shifted as
+    fits best; the probability of the class here and in a second network, and its rank there; the root mean square
+    distance (bounds 0 to 1) to the nearest example of the data, and that one's number.
     """
 
     images: Tensor
@@ -73,6 +73,14 @@ class FeatureImages(Result):
         values = self.evidence.get(name)
         value = None if values is None else float(values[image])
         return None if value is None or value != value else value
+
+    def stands_for(self, image: int) -> tuple[str, ...]:
+        """The first of the examples that one image stands for, in a sentence; empty where there are none."""
+        if self.members is None:
+            return ()
+        names = self.members[image]
+        more = "" if len(names) <= _NAMED else ", …"
+        return (f"It stands for {len(names)} of the data: {', '.join(names[:_NAMED])}{more}.",)
 
     def caveats(self, image: int) -> tuple[str, ...]:
         """How far to trust one image, in plain words."""

@@ -50,6 +50,8 @@ def test_a_unit_of_two_modes_has_exactly_two_facets_that_point_along_them(seed):
     kinds = [{int(name.rpartition("#")[2]) % 2 for name in members} for members in result.members]
     assert sorted(map(sorted, kinds)) == [[0], [1]]
     assert result.evidence[AGREEMENT].min() > 0.98
+    assert result.stands_for(0)[0].startswith(f"It stands for 30 of the data: {result.members[0][0]}, ")
+    assert result.stands_for(0)[0] in result._repr_html_()
     assert "Silhouettes of groups in the map, by their number: 2 0.9" in " ".join(result.notes)
 
 
