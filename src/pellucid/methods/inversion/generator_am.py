@@ -65,7 +65,7 @@ class GeneratorAM:
             "The generator decides what the picture looks like: all that it shows beyond what the unit asks for comes from "
             "the generator's data, and what that data lacks cannot be drawn."
         ),
-        alternatives=("class-image", "inversion"),
+        alternatives=("class-image", "inversion", "occlusion"),
     )
 
     generator: Annotated[Union[str, Any], Data(), "a decoder that train-decoder made, or its file"]

@@ -72,7 +72,7 @@ class Inversion:
             "What a reconstruction lacks may be lacking in the code or may not have been found; what it shows may come from "
             "the priors. Compare its error with how far the codes of other inputs are."
         ),
-        alternatives=("train-decoder",),
+        alternatives=("train-decoder", "occlusion"),
     )
 
     alpha: Annotated[float, Gt(0), "exponent of the norm"] = 6.0

@@ -59,7 +59,7 @@ class TrainDecoder:
             "What a reconstruction shows was put there by the decoder too: it fills in what pictures of the data usually "
             "have. Detail that looks real need not have been in the code."
         ),
-        alternatives=("inversion",),
+        alternatives=("inversion", "occlusion"),
     )
 
     layer: Annotated[str, "the layer whose codes are decoded, such as blocks.3"]
@@ -128,7 +128,7 @@ class TrainDecoder:
         inputs = subject.prepare(query.data)
         if len(inputs) < 2:
             raise NotAnswerable(
-                "a decoder is trained on many pictures, and there is one; name a folder of them, or ask inversion"
+                "a decoder is trained on many pictures, and there is one; name a folder of them, or ask inversion or occlusion"
             )
         number = min(max(1, round(self.held_out * len(inputs))), len(inputs) - 1)
         # In an order of their own, so that the same pictures give the same decoder whatever order they come in.
