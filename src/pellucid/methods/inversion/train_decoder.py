@@ -128,7 +128,7 @@ class TrainDecoder:
         inputs = subject.prepare(query.data)
         if len(inputs) < 2:
             raise NotAnswerable(
-                "a decoder is trained on many pictures, and there is one; name a folder of them, or ask inversion or occlusion"
+                "a decoder is trained on many pictures, and there is one; name a folder, or ask inversion or occlusion"
             )
         number = min(max(1, round(self.held_out * len(inputs))), len(inputs) - 1)
         # In an order of their own, so that the same pictures give the same decoder whatever order they come in.
