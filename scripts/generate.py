@@ -32,8 +32,26 @@ MADE = "<!-- Made by scripts/docs from the methods themselves: change those, not
 _PATENTED = "Layer-wise relevance propagation is patented in some countries: see [NOTICE](../../NOTICE)."
 _ON_RELEVANCE = ("lrp", "clear", "deep-taylor", "excitation-backprop", "pathway", "relevance-maximization")
 NOTICES = dict.fromkeys(_ON_RELEVANCE, _PATENTED)
+# How queries other than of one picture are written, those of some methods in their own way.
+ASKED = {
+    "class-image": 'Unit(target="Egyptian cat")',
+    "feature-image": 'Unit("blocks.3", 17)',
+    "prototypes": 'Unit(target="Egyptian cat", data=["cat.jpg", …])',
+    "weights": 'Unit("blocks.3")',
+    "Judgement": "Judgement([…])",
+    "Unit": 'Unit("blocks.3", 17, data=["cat.jpg", …])',
+    "Code": 'Code("cat.jpg", "blocks.3")',
+    "Representation": 'Representation(("blocks.3", "blocks.9"), ["cat.jpg", …])',
+    "Population": 'Population(["cat.jpg", …])',
+    "Fit": 'Fit(["cat.jpg", …])',
+}
 # Fields without which a method says nothing, in Python and as options.
 EXAMPLES = {
+    "correspondence": ('parts={"eye": [(40, 60, 70, 90), …]}', ""),
+    "feature-evolution": ('checkpoints="random, epoch-1.safetensors, final"', ""),
+    "generator-am": ('generator="decoder.pellucid"', ""),
+    "network-dissection": ('concepts={"sky": masks}', ""),
+    "train-decoder": ('layer="blocks.3"', ""),
     "what-if": ('edit="box 25%,25%,75%,75% blur"', ' --edit "box 25%,25%,75%,75% blur"'),
     "interpretation-score": ('pl.Context("find what is at fault", "developer", "Which column should not count?")', ""),
 }
@@ -95,7 +113,7 @@ def method_page(record: Record, papers: Mapping[str, Mapping[str, str]]) -> str:
         ("cost per example", record["cost"]),
         ("serves", ", ".join(record["serves"]) + " of [the mission](../mission.md)"),
     ]
-    how = "Judgement([…])" if record["query"] == "Judgement" else f'{record["query"]}("cat.jpg")'
+    how = ASKED.get(record["id"]) or ASKED.get(record["query"]) or f'{record["query"]}("cat.jpg")'
     home = record["module"].split(".")[1]
     fields, flags = EXAMPLES.get(record["id"], ("", ""))
     parts = [

@@ -117,7 +117,8 @@ def works_as_a_composite(name, workshop):
 
 def works_as_a_method(name, workshop):
     (fields,) = (record["fields"] for record in catalogue() if record["id"] == name)
-    given = QUICK.get(name, {}) if any(field["required"] for field in fields) else {}
+    quick = next((settings for key, settings in QUICK.items() if key.split()[0] == name), {})
+    given = quick if any(field["required"] for field in fields) else {}
     assert type(pl.build({"method": name, **given})) is discover()[name]
 
 

@@ -67,6 +67,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "network-health": {"timed": 0},
     "prototypes": {"members": "all", "draws": 5},
     "inversion": {"steps": 2},
+    "train-decoder": {"layer": "layer"},
+    "generator-am": {"generator": LinearGenerator((6,))},
     "inversion efficientnet-lite0": {"steps": 1},
     **{
         f"train-decoder {case}": {"layer": layer, "steps": 2, "batch": 2, "width": 4}
@@ -403,7 +405,9 @@ def contradictions(method: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{"target": "no such label"}, {"target": 10**6}, {"at": "no.such.layer"}]
     if query_type(METHODS[method]) is pl.Population:  # which has neither a layer nor a foil
         return found[:2]
-    if query_type(METHODS[method]) is pl.Representation:
+    if query_type(METHODS[method]) is pl.Fit:  # which has none of them: the layer is the method's
+        return []
+    if query_type(METHODS[method]) in (pl.Representation, pl.Code):
         return found[2:]
     if query_type(METHODS[method]) is pl.Unit:
         return found if method in OF_CLASSES or method == "relevance-maximization" else found[2:]

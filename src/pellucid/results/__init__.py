@@ -7,14 +7,14 @@ from pellucid.results.comparison import Comparison
 from pellucid.results.counterfactual import Counterfactuals, RegionSwaps
 from pellucid.results.decoder import Decoder
 from pellucid.results.evaluation import Evaluation
-from pellucid.results.feature_images import FeatureImages
 from pellucid.results.evolution import Evolution
+from pellucid.results.feature_images import FeatureImages
 from pellucid.results.health_report import HealthReport, LayerHealth
 from pellucid.results.interactions import Interactions
 from pellucid.results.interpretation import Interpretation
 from pellucid.results.picks import Picks
-from pellucid.results.prototypes import PrototypeSet
 from pellucid.results.profile import Line, Panel, Profile
+from pellucid.results.prototypes import PrototypeSet
 from pellucid.results.ranking import Ranking
 from pellucid.results.reconstructions import Reconstructions
 from pellucid.results.report import Report
@@ -36,18 +36,18 @@ __all__ = [
     "Curve",
     "Decoder",
     "Evaluation",
-    "FeatureImages",
     "Evolution",
-    "Histogram",
+    "FeatureImages",
     "HealthReport",
+    "Histogram",
     "Interactions",
     "Interpretation",
     "LayerHealth",
     "Line",
     "Panel",
     "Picks",
-    "PrototypeSet",
     "Profile",
+    "PrototypeSet",
     "Ranking",
     "Reconstructions",
     "RegionSwaps",
@@ -56,8 +56,8 @@ __all__ = [
     "Route",
     "Simulation",
     "Surface",
-    "UnitLabels",
     "UnitExample",
+    "UnitLabels",
     "UnitPage",
     "UnitReport",
     "WeightMaps",
