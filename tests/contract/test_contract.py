@@ -61,7 +61,9 @@ def test_an_answer_does_not_depend_on_neighbours_or_order(method, case, subject_
     backwards = per_example(quick(method, case)(subject, question(method, subject, inputs[::-1])))[::-1]
     rough, least = tolerance(method, case), magnitude(answer_of(method, case)) + 1e-12
     assert all(same_to(rough, found, expected, least) for found, expected in zip(backwards, together, strict=True))
-    if METHODS[method].spec.view is View.POPULATION or method in OF_ALL:  # Without the others it would be another question.
+    if (
+        METHODS[method].spec.view is View.POPULATION or method in OF_ALL
+    ):  # Without the others it would be another question.
         return
     alone = per_example(quick(method, case)(subject, question(method, subject, inputs[-1:])))
     assert same_to(rough, alone[0], together[-1], least)

@@ -26,4 +26,3 @@ def centroid(images: Tensor) -> Tensor:
     """The mean frequency of a picture's power in cycles per pixel, ``[rows]``."""
     found, frequency = power(images)
     return (found * frequency).flatten(1).sum(1) / found.flatten(1).sum(1).clamp(min=torch.finfo(torch.float64).tiny)
-

@@ -47,7 +47,11 @@ class TorchSubject:
         self._sizes: dict[tuple[int, ...], tuple[int, int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_prepared": None, "_folded": None}  # which belong to this module, and cannot be copied
+        return {
+            **self.__dict__,
+            "_prepared": None,
+            "_folded": None,
+        }  # which belong to this module, and cannot be copied
 
     @property
     def offers(self) -> frozenset[Access]:
