@@ -193,6 +193,8 @@ def _written(value: Any) -> str:
 def _value(value: Any, field: Mapping[str, Any]) -> Any:
     if "subject" in field["types"] and isinstance(value, str):
         return subject_named(value)
+    if "subjects" in field["types"] and isinstance(value, str):
+        return tuple(subject_named(name.strip()) for name in value.split(","))
     return method_described(value) if isinstance(value, str) else value
 
 

@@ -106,7 +106,8 @@ def _data_fields(cls: type) -> frozenset[str]:
 
 
 def _told(data: Any) -> Any:
-    return data if data is None or isinstance(data, str) else f"data with the digest {digest(data)}"
+    nothing = data is None or (isinstance(data, tuple) and not data)
+    return data if nothing or isinstance(data, str) else f"data with the digest {digest(data)}"
 
 
 def _plain(value: Any) -> Any:

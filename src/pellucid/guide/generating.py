@@ -13,6 +13,7 @@ import annotated_types
 import torch
 
 from pellucid.core.method import discover, fields_of, query_type, result_type
+from pellucid.core.subject import Subject
 
 _TYPES = {
     bool: "boolean",
@@ -97,6 +98,8 @@ def _kind(hint: Any) -> str:
         return _kind(get_args(hint)[0])
     if get_origin(hint) is Literal:
         return "choice"
+    if get_origin(hint) is tuple and Subject in get_args(hint):
+        return "subjects"
     target = get_origin(hint) or hint
     return _TYPES.get(target) or str(getattr(target, "__name__", target)).lower()
 

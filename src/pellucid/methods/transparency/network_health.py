@@ -66,7 +66,7 @@ class NetworkHealth:
     spare: Annotated[bool, "also measure how many units of each layer can be held at their means"] = False
     allowed: Annotated[float, Ge(0), Lt(1), "share of decisions that may change where units are spared"] = 0.0
     timed: Annotated[int, Ge(0), "passes over which processor time is measured"] = 3
-    others: Annotated[tuple[Any, ...], Data(), "networks of the same layers to set beside"] = ()
+    others: Annotated[tuple[Subject, ...], Data(), "networks of the same layers to set beside"] = ()
 
     def __call__(self, subject: Subject, query: Representation) -> HealthReport:
         data = data_set(subject, query.data)
