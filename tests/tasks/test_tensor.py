@@ -44,7 +44,7 @@ def test_named_inputs_share_their_batch_and_the_first_is_the_point():
         ([], "empty"),
         ("text", "cannot make a tensor|cannot"),
         ([[1, 2], [3]], "cannot make a tensor"),
-        (object(), "cannot make a tensor"),
+        pytest.param(object(), "cannot make a tensor", id="an object"),
         (torch.ones(3), "the first dimension is the batch"),
     ],
     ids=str,
