@@ -130,7 +130,13 @@ def test_results_inside_results_come_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [pytest.param(object(), "object", id="an object"), ({1: "one"}, "1"), (print, "builtin"), (complex(1, 2), "complex"), ({"a": {1, 2}}, "set")],
+    [
+        pytest.param(object(), "object", id="an object"),
+        ({1: "one"}, "1"),
+        (print, "builtin"),
+        (complex(1, 2), "complex"),
+        ({"a": {1, 2}}, "set"),
+    ],
     ids=str,
 )
 def test_what_a_file_cannot_hold_is_named_and_nothing_is_written(tmp_path, value, named):
