@@ -1,6 +1,7 @@
 """Pictures for units, several starts of each in one batch: what the methods that draw them share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from pellucid.engine.canvases import Bounds, Parametrisation, Pixels, Spectrum, 
 from pellucid.engine.optimize import Canvas, Course
 from pellucid.engine.picture_evidence import evidence
 from pellucid.engine.targets import Objective
+from pellucid.engine.unit_examples import data_set, left_out
 from pellucid.engine.units import Over, objective_of
 from pellucid.results.feature_images import FeatureImages
 
@@ -95,6 +97,7 @@ def drawn_unit(
     second: Subject | None = None,
 ) -> FeatureImages:
     """Pictures of the query's unit from several starts, with the evidence beside them."""
+    query, skipped = readable(subject, query)
     inputs, notes = blank(subject, query, starts, size)
     objective, name = objective_of(subject, inputs, query, over)
     course = ascent(inputs, objective, seeds_of(seed, name, starts))
@@ -107,8 +110,16 @@ def drawn_unit(
         (name,) * starts,
         [f"start {n + 1}" for n in range(starts)],
         second,
-        notes,
+        (*skipped, *notes),
     )
+
+
+def readable(subject: Subject, query: Unit) -> tuple[Unit, tuple[str, ...]]:
+    """The same question with those of its data that can be read, prepared, and a note that names the others."""
+    if query.data is None or isinstance(query.data, Inputs):
+        return query, ()
+    data = data_set(subject, query.data)
+    return replace(query, data=data.inputs(range(len(data)))), left_out(data)
 
 
 def told(

@@ -1,7 +1,9 @@
 """Feature images: optima that are known, silent units, and spectra whose magnitudes stay."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import pellucid as pl
@@ -95,3 +97,15 @@ def test_a_place_of_a_map_and_the_centre_are_units_too():
     assert bool((found == 1).sum() == 9)
     assert bool((again[7:10, 7:10] == 1).all())
     assert bool((again == 1).sum() == 9)
+
+
+def test_data_that_cannot_be_read_are_left_out_and_named(tmp_path):
+    good, broken = tmp_path / "good.png", tmp_path / "broken.png"
+    Image.fromarray(np.full((SIDE, SIDE), 90, dtype=np.uint8)).save(good)
+    broken.write_bytes(b"no picture")
+    found = pl.methods.FeatureImage(steps=2, starts=1)(
+        convolutional(stripes(4.0)), pl.Unit("0", 0, data=[good, broken])
+    )
+    assert "1 of 2 inputs cannot be read" in found.notes[0]
+    assert "broken.png" in found.notes[0]
+    assert bool(found.evidence[named.MAXIMUM].isfinite().all())

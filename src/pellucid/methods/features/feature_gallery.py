@@ -15,7 +15,7 @@ from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, 
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.canvases import NATURAL, Bounds, Levels, Spectrum, drawn
 from pellucid.engine.crossings import crossings
-from pellucid.engine.drawing_units import blank, bounds_of, seeds_of, told
+from pellucid.engine.drawing_units import blank, bounds_of, readable, seeds_of, told
 from pellucid.engine.optimize import Course, Step, adam, ascend, normalised, power_norm, rms, total_variation
 from pellucid.engine.shaping import jittered
 from pellucid.engine.spectra import centroid
@@ -72,6 +72,8 @@ class FeatureGallery:
     seed: Annotated[int, "where the random starts begin"] = 0
 
     def __call__(self, subject: Subject, query: Representation) -> FeatureImages:
+        unit, skipped = readable(subject, Unit(data=query.data))
+        query = dataclasses.replace(query, data=unit.data)
         layers = list(query.layers or _spread(subject, query))
         parts = [self._layer(subject, query, name) for name in layers]
         change = _change(layers, [part.evidence for part in parts])
@@ -89,7 +91,7 @@ class FeatureGallery:
             high=first.high,
             evidence=evidence,
             trace=torch.cat([part.trace for part in parts if part.trace is not None]),
-            notes=(change, *first.notes),
+            notes=(change, *skipped, *first.notes),
         )
 
     def _layer(self, subject: Subject, query: Representation, name: str) -> FeatureImages:

@@ -1,5 +1,6 @@
 """Feature images: pictures that excite a unit inside the network as strongly as can be."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -12,7 +13,7 @@ from pellucid.core.query import Unit
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.canvases import Bounds, Magnitudes, Parametrisation, mean_magnitude
-from pellucid.engine.drawing_units import bounds_of, drawn_unit, start
+from pellucid.engine.drawing_units import bounds_of, drawn_unit, readable, start
 from pellucid.engine.optimize import Canvas, Course, adam, ascend
 from pellucid.engine.shaping import in_box, jittered
 from pellucid.engine.targets import Objective
@@ -70,10 +71,11 @@ class FeatureImage:
             raise UsageError("pixels have no magnitudes to keep; leave parametrisation or magnitude out")
 
     def __call__(self, subject: Subject, query: Unit) -> FeatureImages:
-        data = subject.prepare(query.data).value if query.data is not None else None
-        natural = data if self.magnitude == "natural" else None
+        query, skipped = readable(subject, query)
+        natural = query.data.value if self.magnitude == "natural" and query.data is not None else None
         ascent = lambda inputs, unit, seeds: self.ascent(subject, inputs, unit, seeds, natural)  # noqa: E731
-        return drawn_unit(subject, query, self.starts, self.size, self.seed, self.over, ascent)
+        result = drawn_unit(subject, query, self.starts, self.size, self.seed, self.over, ascent)
+        return dataclasses.replace(result, notes=(*skipped, *result.notes))
 
     def ascent(
         self,
