@@ -121,8 +121,9 @@ class TorchSubject:
             module = self._fast(tensors)
         rows = _rows(inputs, replace)
         meter.count(forward=rows)
+        own = module is self._module  # copies are in eval mode, and nobody else has them
         with (
-            _evaluating(module),
+            _evaluating(module) if own else contextlib.nullcontext(),
             torch.set_grad_enabled(differentiable is True),
             self._hooks(module, capture, replace, differentiable, partial) as captured,
         ):
@@ -214,10 +215,8 @@ class TorchSubject:
         captured: dict[str, Tensor] = {}
         calls: Counter[str] = Counter()
         wanted = {name.partition("#")[0] for name in (*capture, *replace)}
-        modules = dict(module.named_modules()) if wanted else {}
+        modules = {name: self._part(module, name) for name in wanted}
         for name in wanted:
-            if not name or name not in modules:
-                raise UsageError(f"{self.name} has no layer {name!r}; {nearest(name, [n for n in modules if n])}")
             if isinstance(modules[name], torch.jit.ScriptModule):
                 raise NotAnswerable(f"layer {name!r} of {self.name} is scripted and cannot be read; ask at the input")
 
@@ -244,6 +243,16 @@ class TorchSubject:
 
         with _seen({name: modules[name] for name in sorted(wanted)}, hook):
             yield captured
+
+    def _part(self, module: nn.Module, name: str) -> nn.Module:
+        try:
+            part = module.get_submodule(name)
+        except AttributeError:
+            part = module
+        if part is module:
+            known = [known for known, _ in module.named_modules() if known]
+            raise UsageError(f"{self.name} has no layer {name!r}; {nearest(name, known)}")
+        return part
 
     def _bytes_per_example(self, inputs: Inputs) -> tuple[int, int]:
         leaves = {name: module for name, module in self._module.named_modules() if not list(module.children())}
