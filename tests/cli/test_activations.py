@@ -52,7 +52,7 @@ def test_people_are_told_what_is_kept_what_it_took_and_what_could_not_be_read(pe
     assert first.code == 0, first.err
     assert "2 examples" in first.out
     assert "1 could not be read" in first.out
-    assert "0: " in first.out
+    assert "\n  0:" in first.out
     assert "6 × 6" in first.out
     again = pellucid(*words, "--layers", "0", "--layers", "3")
     assert "no forward pass, because all of it was there" in again.out

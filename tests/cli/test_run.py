@@ -250,7 +250,7 @@ def test_of_a_folder_some_pictures_can_be_taken(pellucid, model, several):
     [
         (["--layer", "9"], "no layer '9'"),
         (["--layer", "0", "--index", "x"], "--index takes a channel"),
-        ([], "--layer"),
+        ([], "name a layer"),
     ],
 )
 def test_a_unit_that_is_none_is_one_line(pellucid, model, several, words, hint):
