@@ -5,6 +5,7 @@ as many steps and pictures of the same size from its own parametrisation and tra
 activation that both pictures reach when the network itself is asked about them.
 """
 
+import copy
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -17,6 +18,10 @@ from torch import Tensor
 
 import pellucid as pl
 from pellucid.core.subject import Inputs
+from pellucid.engine.canvases import Spectrum
+from pellucid.engine.drawing_units import bounds_of
+from pellucid.engine.optimize import adam, ascend
+from pellucid.engine.shaping import jittered
 from pellucid.engine.units import Units, layer_at
 
 SIDE, STEPS = 128, 60
@@ -57,27 +62,37 @@ def stopped_early(rounds: int, layer: str = "blocks.2", rows: int = 8) -> Row:
     )
 
 
-def several_at_once(rounds: int, layer: str = "blocks.10", rows: int = 8) -> Row:
-    """Eight units in one batch beside one at a time."""
+def several_at_once(rounds: int, layer: str = "blocks.10", rows: int = 8, steps: int = 20) -> Row:
+    """Pictures of eight units drawn in one ascent beside one at a time."""
     subject, inputs = subject_and_inputs(rows)
     units = Units(layer_at(subject, inputs, layer), tuple(range(rows)))
 
-    def one_by_one() -> Tensor:
-        parts = [slice(row, row + 1) for row in range(rows)]
-        return torch.cat([gradient(subject, inputs.rows(part), units.rows(part), partial=True) for part in parts])
+    def drawn(part: slice) -> Tensor:
+        given, asked = inputs.rows(part), units.rows(part)
+        seeds = list(range(rows))[part]
+        start = Spectrum.noise(seeds, (3, SIDE, SIDE), bounds_of(subject, given))
+        return ascend(subject, given, asked, start, steps=steps, rule=adam(0.05), transform=jittered()).images
 
-    taken = alternating({"other": one_by_one, "ours": lambda: gradient(subject, inputs, units, partial=True)}, rounds)
+    taken = alternating(
+        {
+            "other": lambda: torch.cat([drawn(slice(row, row + 1)) for row in range(rows)]),
+            "ours": lambda: drawn(slice(0, rows)),
+        },
+        rounds,
+    )
+    apart = float((taken.answers["ours"] - taken.answers["other"]).abs().max())
     return Row(
-        f"gradients of {rows} units of {layer} at {SIDE} × {SIDE}, in one batch beside one by one",
+        f"pictures of {rows} units of {layer} at {SIDE} × {SIDE}, {steps} steps, in one ascent beside one by one",
         taken.seconds["other"] / rows,
         taken.seconds["ours"] / rows,
         "picture",
-        _apart(taken.answers),
+        f"pictures {apart:.0e} apart, of a range of 2",
     )
 
 
-def beside_lucent(rounds: int, layer: str, channel: int = 3) -> Row:
-    """A whole picture of one channel, beside torch-lucent's."""
+def beside_lucent(rounds: int, layer: str, channel: int = 3, frozen: bool = False) -> Row:
+    """A whole picture of one channel, beside torch-lucent's, of a network whose parameters want gradients, as torch builds
+    it, or are frozen."""
     subject, inputs = subject_and_inputs(1)
     method = pl.methods.FeatureImage(size=SIDE, steps=STEPS, starts=1)
     unit = pl.Unit(layer, channel)
@@ -89,7 +104,7 @@ def beside_lucent(rounds: int, layer: str, channel: int = 3) -> Row:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             (image,) = render.render_vis(
-                _InRange(network),
+                _InRange(copy.deepcopy(network).requires_grad_(not frozen)),  # a copy, as its hooks stay
                 f"network_{layer.replace('.', '_')}:{channel}",
                 lambda: param.image(SIDE),
                 thresholds=(STEPS,),
@@ -107,7 +122,8 @@ def beside_lucent(rounds: int, layer: str, channel: int = 3) -> Row:
     taken = alternating({"other": theirs, "ours": lambda: method(subject, unit).images}, rounds)
     told = f"activation {reached(taken.answers['ours']):.3g} (torch-lucent {reached(taken.answers['other']):.3g})"
     return Row(
-        f"a picture of {layer}/{channel}, {SIDE} × {SIDE}, {STEPS} steps, beside torch-lucent 0.1.8",
+        f"a picture of {layer}/{channel}, {SIDE} × {SIDE}, {STEPS} steps, beside torch-lucent 0.1.8"
+        + (", which is given frozen parameters" if frozen else ""),
         taken.seconds["other"],
         taken.seconds["ours"],
         "picture",
@@ -152,6 +168,7 @@ ROWS: Sequence[Callable[[int], Row]] = (
     lambda rounds: beside_lucent(rounds, "blocks.3"),
     lambda rounds: beside_lucent(rounds, "blocks.10"),
     lambda rounds: beside_lucent(rounds, "blocks.15"),
+    lambda rounds: beside_lucent(rounds, "blocks.15", frozen=True),
 )
 
 

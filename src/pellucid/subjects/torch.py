@@ -117,6 +117,7 @@ class TorchSubject:
         module = self._module
         if partial and not (original or replace or isinstance(differentiable, str)):
             module = self._lighter(tensors, tuple(capture))
+            tensors = tensors if module is self._module else {name: _by_pixel(t) for name, t in tensors.items()}
         elif not (differentiable or original or capture or replace):
             module = self._fast(tensors)
         rows = _rows(inputs, replace)
@@ -302,6 +303,11 @@ def _rows(inputs: Inputs, replace: Mapping[str, Replacement]) -> int:
     if len(inputs) > 1:
         return len(inputs)
     return max([1, *(len(tensor) for tensor in replace.values() if isinstance(tensor, Tensor))])
+
+
+def _by_pixel(tensor: Tensor) -> Tensor:
+    """Planes with the channels of a pixel side by side in memory, as the kernels of copies are; other tensors as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def _replaced(output: Any, given: Replacement) -> Any:
