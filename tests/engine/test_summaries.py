@@ -99,23 +99,18 @@ def test_what_is_kept_takes_no_pass_and_another_k_does(points, tmp_path):
 
 
 def test_a_pass_that_was_interrupted_goes_on_with_the_same_bits(points, tmp_path):
-    subject = network()
-    with at_a_time(4):
-        _interrupted(subject, points, tmp_path)
-
-
-def _interrupted(subject, points, folder):
-    whole = summarise(subject, points, ["0", "1"])
-    store = ActivationStore(folder)
+    subject, store = network(), ActivationStore(tmp_path)
 
     def stop(done, total, what):
         if what == "activations" and done == 12:
             raise KeyboardInterrupt
 
-    with reporting(stop), pytest.raises(KeyboardInterrupt):
-        summarise(subject, points, ["0"], store, every=0.0)
-    with metered() as meter:
-        found = summarise(subject, points, ["0"], store) | summarise(subject, points, ["1"], store)
+    with at_a_time(4):
+        whole = summarise(subject, points, ["0", "1"])
+        with reporting(stop), pytest.raises(KeyboardInterrupt):
+            summarise(subject, points, ["0"], store, every=0.0)
+        with metered() as meter:
+            found = summarise(subject, points, ["0"], store) | summarise(subject, points, ["1"], store)
     assert 19 <= meter.forward - 31 < 31  # of the first layer what was missing, of the second everything
     for name, summary in whole.items():
         state = found[name].state()

@@ -13,14 +13,15 @@ from pellucid.core.query import Unit
 from pellucid.core.spec import Modality
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.canvases import Bounds, Parametrisation, Pixels, Spectrum, drawn
-from pellucid.engine.optimize import Canvas, Course
+from pellucid.engine.optimize import Canvas, Course, Penalty, adam, ascend
 from pellucid.engine.picture_evidence import evidence
+from pellucid.engine.shaping import in_box, jittered
 from pellucid.engine.targets import Objective
 from pellucid.engine.unit_examples import data_set, left_out
 from pellucid.engine.units import Over, objective_of
 from pellucid.results.feature_images import FeatureImages
 
-# Pictures are drawn no larger than this unless a size is named: it is an eighth of the work of 224 × 224, and as clear.
+# Pictures are drawn no larger than this unless a size is named: a third of the pixels of 224 × 224.
 SIDE = 128
 
 
@@ -58,14 +59,10 @@ def shape_of(subject: Subject, query: Unit) -> Inputs:
 def bounds_of(subject: Subject, inputs: Inputs) -> Bounds:
     """The bounds of one example's point, None where there are none."""
     bounds = subject.task.bounds(inputs)
-    return (
-        None
-        if bounds is None
-        else (
-            bounds[0].reshape(bounds[0].shape[-inputs.value.ndim + 1 :]),
-            bounds[1].reshape(bounds[1].shape[-inputs.value.ndim + 1 :]),
-        )
-    )
+    if bounds is None:
+        return None
+    low, high = (bound.reshape(bound.shape[1 - inputs.value.ndim :]) for bound in bounds)
+    return low, high
 
 
 def start(parametrisation: Parametrisation, inputs: Inputs, bounds: Bounds, seeds: Sequence[int]) -> Canvas:
@@ -78,6 +75,37 @@ def start(parametrisation: Parametrisation, inputs: Inputs, bounds: Bounds, seed
         return Pixels(0.1 * noise)
     low, high = (bound.to(noise) for bound in bounds)
     return Pixels((low + high) / 2 + 0.05 * (high - low) * noise)
+
+
+def climbed(
+    subject: Subject,
+    inputs: Inputs,
+    objective: Objective,
+    canvas: Canvas,
+    *,
+    steps: int,
+    rate: float,
+    jitter: float,
+    seed: int,
+    label: str,
+    penalties: Sequence[Penalty] = (),
+) -> Course:
+    """The ascent from a canvas by Adam: what a spectrum draws is shown moved by up to ``jitter`` of its sides, turned and
+    scaled with that; pixels are shown as they are, and stay inside the bounds."""
+    plain = isinstance(canvas, Pixels)
+    return ascend(
+        subject,
+        inputs,
+        objective,
+        canvas,
+        steps=steps,
+        rule=adam(rate),
+        penalties=penalties,
+        transform=None if plain or not jitter else jittered(jitter, 100 * jitter, 2 * jitter),
+        after=[in_box(bounds_of(subject, inputs))] if plain else [],
+        seed=seed,
+        label=label,
+    )
 
 
 def seeds_of(seed: int, unit: str, starts: int) -> list[int]:

@@ -42,7 +42,7 @@ def index_page(atlas: Mapping[str, Any]) -> str:
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
         f"content='width=device-width,initial-scale=1'><title>What {subject} has learned</title>"
         f"<style>body{{margin:0}}{STYLE}{_STYLE}</style></head><body><main class='pellucid'><p class='small'>Pellucid · {subject}"
-        f"</p><h1>What {len(units)} units of {subject} have learned</h1><p class='brief'>Of each unit, on the left a picture that "
+        f"</p><h1>What {_counted(len(units))} of {subject} learned</h1><p class='brief'>Of each unit, on the left a picture that "
         f"was made to excite it, on the right what it sees of the example that excites it most, of {number}. Its page shows more "
         "of both, and what the unit does over all of the data.</p><p hidden><label>Search by layer, number, class or example: "
         f"<input id='search' type='search' placeholder='{escape(str(units[0]['layer']), quote=True)}'></label> <span id='found' class='small'></span></p>"
@@ -78,3 +78,7 @@ def _said(unit: Mapping[str, Any]) -> str:
     if unit["constant"]:
         return "silent" if unit["dead"] else "constant"
     return f"{unit['facets']} facets" if (unit["facets"] or 1) > 1 else ""
+
+
+def _counted(units: int) -> str:
+    return "one unit" if units == 1 else f"{units} units"

@@ -7,11 +7,14 @@ from PIL import Image, ImageDraw, ImageFont
 _GAP, _LINE = 8, 18
 
 
-def sheet(tiles: Sequence[tuple[Image.Image, *tuple[str, ...]]], title: str, columns: int = 6) -> Image.Image:
-    """Pictures in rows of up to ``columns``, with the lines of text that follow each; text that is too long is cut."""
+def sheet(
+    tiles: Sequence[tuple[Image.Image, *tuple[str, ...]]], title: str, columns: int = 6, least: int = 0
+) -> Image.Image:
+    """Pictures in rows of up to ``columns``, each at least ``least`` pixels wide with the lines of text that follow it; text
+    that is too long is cut."""
     columns = min(columns, max(1, len(tiles)))
     lines = max((len(tile) - 1 for tile in tiles), default=0)
-    width = max(tile[0].width for tile in tiles) + _GAP
+    width = max(least, *(tile[0].width for tile in tiles)) + _GAP
     height = max(tile[0].height for tile in tiles) + lines * _LINE + 2 * _GAP
     rows, top = -(-len(tiles) // columns), 22 + 2 * _GAP
     large, font = ImageFont.load_default(16), ImageFont.load_default(13)

@@ -3,7 +3,7 @@
 from html import escape
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pellucid.core.result import page, plot
 from pellucid.core.subject import Origin
@@ -20,10 +20,11 @@ from pellucid.render.fragments import (
 )
 from pellucid.render.heatmap import data_uri, is_picture, jpeg, overlay, plane, smoothed
 from pellucid.render.patches import beside, framed, patch, projection
+from pellucid.render.sheet import sheet
 from pellucid.results.attribution import Attribution
 from pellucid.results.unit_report import UnitReport
 
-_TILE, _LARGE, _GAP, _TEXT, _COLUMNS = 200, 336, 8, 22, 4
+_TILE, _LARGE, _COLUMNS = 200, 336, 4
 _FRAME = "#1a1a1a"
 
 
@@ -32,10 +33,10 @@ def _(result: UnitReport) -> Image.Image:
     """A sheet of the examples with their maps and regions, or cut to these; bars where they are no pictures."""
     if _has_patches(result):
         patches = [beside(*_patches(result, rank), side=_TILE) for rank in range(len(result.examples))]
-        return _sheet([(tile, caption(result, rank)) for rank, tile in enumerate(patches)], result.unit, 3)
+        return sheet([(tile, caption(result, rank)) for rank, tile in enumerate(patches)], result.unit, 3)
     if result.maps is not None and is_picture(result.maps):
         tiles = [(_tile(result, rank), caption(result, rank)) for rank in range(len(result.examples))]
-        return _sheet(tiles, result.unit)
+        return sheet(tiles, result.unit, _COLUMNS, _TILE)
     first = next(iter(result.measures))
     rows = [(f"example {row['example']}", row[first]) for row in result.table()]
     return bars_picture(rows, f"{first}: {result.unit}")
@@ -148,18 +149,3 @@ def _box(maps: Attribution, rank: int) -> tuple[int, int, int, int] | None:
     """The part of the example's picture that the network saw."""
     origins = getattr(getattr(maps.query, "inputs", None), "origins", ())
     return origins[rank].box if origins else None
-
-
-def _sheet(tiles: list[tuple[Image.Image, str]], title: str, most: int = _COLUMNS) -> Image.Image:
-    columns = min(most, len(tiles))
-    rows = -(-len(tiles) // columns)
-    cell = (max(max(tile.width for tile, _ in tiles), _TILE) + _GAP, _TILE + _TEXT + _GAP)
-    whole = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _TEXT + 2 * _GAP), "white")
-    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(13)
-    draw.text((_GAP, _GAP), title, fill="black", font=ImageFont.load_default(16))
-    for number, (tile, text) in enumerate(tiles):
-        x, y = _GAP + number % columns * cell[0], _TEXT + 2 * _GAP + number // columns * cell[1]
-        whole.paste(tile, (x, y))
-        fitting = next(cut for cut in range(len(text), 0, -1) if font.getlength(text[:cut]) <= cell[0] - _GAP)
-        draw.text((x, y + _TILE + 3), text[:fitting], fill="black", font=font)
-    return whole

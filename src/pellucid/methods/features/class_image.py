@@ -12,9 +12,8 @@ from pellucid.core.query import Unit
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, Structure, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.canvases import Parametrisation
-from pellucid.engine.drawing_units import bounds_of, drawn_unit, start
-from pellucid.engine.optimize import Course, adam, ascend, power_norm
-from pellucid.engine.shaping import in_box, jittered
+from pellucid.engine.drawing_units import bounds_of, climbed, drawn_unit, start
+from pellucid.engine.optimize import Course, power_norm
 from pellucid.engine.targets import Objective
 from pellucid.results.feature_images import FeatureImages
 
@@ -72,18 +71,15 @@ class ClassImage:
         return drawn_unit(subject, query, self.starts, self.size, self.seed, "mean", ascent, self.second)
 
     def _ascent(self, subject: Subject, inputs: Inputs, objective: Objective, seeds: Sequence[int]) -> Course:
-        bounds = bounds_of(subject, inputs)
-        fft = self.parametrisation == "fft" and inputs.value.ndim == 4
-        return ascend(
+        return climbed(
             subject,
             inputs,
             objective,
-            start(self.parametrisation, inputs, bounds, seeds),
+            start(self.parametrisation, inputs, bounds_of(subject, inputs), seeds),
             steps=self.steps,
-            rule=adam(self.rate),
-            penalties=[lambda point: self.decay * power_norm(point)] if self.decay else [],
-            transform=jittered(self.jitter, 100 * self.jitter, 2 * self.jitter) if fft and self.jitter else None,
-            after=[] if fft else [in_box(bounds)],
+            rate=self.rate,
+            jitter=self.jitter,
             seed=self.seed,
             label=self.spec.id,
+            penalties=[lambda point: self.decay * power_norm(point)] if self.decay else [],
         )

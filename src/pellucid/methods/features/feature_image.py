@@ -13,9 +13,8 @@ from pellucid.core.query import Unit
 from pellucid.core.spec import Access, Asker, Dimension, Modality, Scope, Spec, View
 from pellucid.core.subject import Inputs, Subject
 from pellucid.engine.canvases import Bounds, Magnitudes, Parametrisation, mean_magnitude
-from pellucid.engine.drawing_units import bounds_of, drawn_unit, readable, start
-from pellucid.engine.optimize import Canvas, Course, adam, ascend
-from pellucid.engine.shaping import in_box, jittered
+from pellucid.engine.drawing_units import bounds_of, climbed, drawn_unit, readable, start
+from pellucid.engine.optimize import Canvas, Course
 from pellucid.engine.targets import Objective
 from pellucid.engine.units import Over
 from pellucid.results.feature_images import FeatureImages
@@ -86,17 +85,14 @@ class FeatureImage:
         data: torch.Tensor | None = None,
     ) -> Course:
         """The ascent of an objective that may ask for another unit in each row, from a start per seed."""
-        bounds = bounds_of(subject, inputs)
-        fft = self.parametrisation == "fft" and inputs.value.ndim == 4
-        return ascend(
+        return climbed(
             subject,
             inputs,
             objective,
-            self._canvas(inputs, bounds, seeds, data),
+            self._canvas(inputs, bounds_of(subject, inputs), seeds, data),
             steps=self.steps,
-            rule=adam(self.rate),
-            transform=jittered(self.jitter, 100 * self.jitter, 2 * self.jitter) if fft and self.jitter else None,
-            after=[] if fft else [in_box(bounds)],
+            rate=self.rate,
+            jitter=self.jitter,
             seed=self.seed,
             label=self.spec.id,
         )
